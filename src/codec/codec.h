@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// codec/codec.h: the contract every page compressor meets, and the table of all of them.
+//
+// What:    turns one block (a page, or a cluster of pages) into fewer bytes and back. Not here: choosing a level,
+//          keeping a page that does not shrink, checks, where the bytes live (see store/).
+// Shapes:  a block is kPageBytes << n bytes, n in [0, 8]; packed data is 1 byte up to one less than the block.
+// Units:   every size is in bytes.
+// Errors:  make_codec -> EINVAL for parameters that the algorithm does not take, ENOMEM. decompress -> EBADMSG
+//          only. "Does not shrink" is an outcome of compress, not an error.
+// Threads: a Codec is immutable and shared. A Compressor or Decompressor belongs to one thread at a time; one of
+//          each may work at the same moment, so readers never wait for writers.
+// Memory:  factories allocate; compress and decompress never do.
+// Proof:   codec_contract_test.cc runs every row of the table; decompress_fuzz.cc any input.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace uzram {
+
+// Stored in every device header: a value is never reused.
+enum class CodecId : std::uint8_t {
+  LzoRle = 1,
+  Lzo = 2,
+  Lz4 = 3,
+  Lz4hc = 4,
+  Zstd = 5,
+  Deflate = 6,
+  C842 = 7,
+};
+
+// What `algorithm_params` sets. An absent value means the algorithm's default.
+struct CodecParams {
+  std::optional<int> level;
+  std::optional<int> window_bits;           // deflate.winbits, as the kernel's deflate takes it.
+  std::shared_ptr<const std::string> dictionary;  // Raw bytes; null when there is none.
+  std::size_t block_bytes = kPageBytes;     // The largest block that contexts will be given.
+};
+
+class Compressor {
+ public:
+  virtual ~Compressor() = default;
+  // Packs `block` into the front of `out`. Returns the bytes used, or nullopt when it does not fit into `out`.
+  // Requires: block.size() <= CodecParams::block_bytes. `out` may be smaller than `block`.
+  [[nodiscard]] virtual std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept = 0;
+};
+
+class Decompressor {
+ public:
+  virtual ~Decompressor() = default;
+  // Inverse of compress: fills the whole of `block`. `packed` is untrusted: any byte string is safe to pass.
+  // Errors: EBADMSG; the content of `block` is then unspecified.
+  [[nodiscard]] virtual Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept = 0;
+};
+
+// One algorithm with its parameters settled: shared by all threads.
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  [[nodiscard]] virtual Result<std::unique_ptr<Compressor>> make_compressor() const = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<Decompressor>> make_decompressor() const = 0;
+  // Working memory of one compressor and of one decompressor, for the report of total memory.
+  [[nodiscard]] virtual std::size_t compressor_bytes() const = 0;
+  [[nodiscard]] virtual std::size_t decompressor_bytes() const = 0;
+};
+
+struct LevelRange {
+  int lowest = 0;
+  int highest = 0;  // lowest == highest == 0: the algorithm takes no level.
+  int standard = 0;
+};
+
+struct CodecInfo {
+  CodecId id;
+  std::string_view name;  // Spelled as comp_algorithm prints it.
+  LevelRange level;
+  bool takes_dictionary;
+  bool takes_window_bits;
+  Result<std::unique_ptr<Codec>> (*make)(const CodecParams&);
+};
+
+// Every algorithm, in the order in which comp_algorithm prints them.
+[[nodiscard]] std::span<const CodecInfo> all_codecs();
+// Returns: nullptr when no algorithm has this name or id.
+[[nodiscard]] const CodecInfo* find_codec(std::string_view name);
+[[nodiscard]] const CodecInfo* find_codec(CodecId id);
+
+}  // namespace uzram
