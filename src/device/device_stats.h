@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// device/device_stats.h: one moment's numbers of a device, with the kernel's names.
+//
+// Units:  bytes where a name says so, otherwise counts of pages or requests.
+// Laws:   6 (counters equal the table).
+// Source: io_stat, mm_stat and debug_stat of the kernel's zram (docs/attributes.md has the columns).
+#pragma once
+
+#include <cstdint>
+
+namespace uzram {
+
+struct DeviceStats {
+  // mm_stat
+  std::uint64_t orig_data_bytes = 0;       // Stored pages times the page size, same-filled ones included.
+  std::uint64_t compr_data_bytes = 0;      // Packed bytes; a raw page counts kPageBytes, a same-filled one 0.
+  std::uint64_t mem_used_bytes = 0;        // Resident pool pages; the pool only, as in the kernel.
+  std::uint64_t mem_limit_bytes = 0;       // 0: no limit.
+  std::uint64_t mem_used_max_bytes = 0;
+  std::uint64_t same_pages = 0;
+  std::uint64_t pages_compacted = 0;       // Pool pages that compaction has given back.
+  std::uint64_t huge_pages = 0;
+  std::uint64_t huge_pages_since = 0;
+  // io_stat
+  std::uint64_t failed_reads = 0;
+  std::uint64_t failed_writes = 0;
+  std::uint64_t invalid_io = 0;
+  std::uint64_t notify_free = 0;
+  // stat (block layer columns 1, 3, 5, 7): requests and 512-byte sectors
+  std::uint64_t read_requests = 0;
+  std::uint64_t read_sectors = 0;
+  std::uint64_t write_requests = 0;
+  std::uint64_t write_sectors = 0;
+  std::uint64_t discard_requests = 0;
+  std::uint64_t discard_sectors = 0;
+  // What the kernel does not count; together with mem_used_bytes the whole cost.
+  std::uint64_t table_bytes = 0;           // Resident slot table pages.
+  std::uint64_t pool_metadata_bytes = 0;   // Span descriptors in use.
+  std::uint64_t context_bytes = 0;         // Codec contexts and scratch buffers of all lanes.
+  std::uint64_t reserved_bytes = 0;        // Pool memory touched ahead of need (swap).
+  [[nodiscard]] std::uint64_t total_bytes() const {
+    return mem_used_bytes + table_bytes + pool_metadata_bytes + context_bytes + reserved_bytes;
+  }
+};
+
+}  // namespace uzram
