@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // codec/codec.h: the contract every page compressor meets, and the table of all of them.
 //
-// What:    turns one block (a page, or a cluster of pages) into fewer bytes and back. Not here: choosing a level,
-//          keeping a page that does not shrink, checks, where the bytes live (see store/).
-// Shapes:  a block is kPageBytes << n bytes, n in [0, 8]; packed data is 1 byte up to one less than the block.
+// What:    turns one block (a page, or a cluster of pages) into fewer bytes and back. Not here:
+//          choosing a level, keeping a page that does not shrink, checks, where the bytes live
+//          (see store/).
+// Shapes:  a block is kPageBytes << n bytes, n in [0, 8]; packed data is 1 byte or more.
 // Units:   every size is in bytes.
-// Errors:  make_codec -> EINVAL for parameters that the algorithm does not take, ENOMEM. decompress -> EBADMSG
-//          only. "Does not shrink" is an outcome of compress, not an error.
-// Threads: a Codec is immutable and shared. A Compressor or Decompressor belongs to one thread at a time; one of
-//          each may work at the same moment, so readers never wait for writers.
-// Memory:  factories allocate; compress and decompress never do.
-// Proof:   codec_contract_test.cc runs every row of the table; decompress_fuzz.cc any input.
+// Errors:  CodecInfo::make -> EINVAL for parameters that the algorithm does not take, or for a
+//          dictionary that it cannot read; ENOMEM. make_compressor, make_decompressor -> ENOMEM.
+//          decompress -> EBADMSG only. "Does not shrink" is an outcome of compress, not an error.
+// Threads: a Codec is immutable and shared. A Compressor or Decompressor belongs to one thread at a
+//          time; one of each may work at the same moment, so readers never wait for writers.
+// Owns:    contexts keep alive what they use of their Codec (its dictionary), so they may outlive
+// it. Memory:  factories allocate; compress and decompress never do. Proof: codec_contract_test.cc
+// runs every row of the table; decompress_fuzz.cc any input;
+//          roundtrip_fuzz.cc any content.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,6 +29,8 @@
 #include "base/units.h"
 
 namespace uzram {
+
+inline constexpr std::size_t kMaxBlockBytes = kPageBytes << 8;
 
 // Stored in every device header: a value is never reused.
 enum class CodecId : std::uint8_t {
@@ -38,24 +46,32 @@ enum class CodecId : std::uint8_t {
 // What `algorithm_params` sets. An absent value means the algorithm's default.
 struct CodecParams {
   std::optional<int> level;
-  std::optional<int> window_bits;           // deflate.winbits, as the kernel's deflate takes it.
-  std::shared_ptr<const std::string> dictionary;  // Raw bytes; null when there is none.
-  std::size_t block_bytes = kPageBytes;     // The largest block that contexts will be given.
+  std::optional<int> window_bits;                 // deflate.winbits: see deflate.h.
+  std::shared_ptr<const std::string> dictionary;  // Raw bytes; null or empty: there is none.
+  std::size_t block_bytes = kPageBytes;           // The largest block that contexts will be given.
 };
 
 class Compressor {
  public:
   virtual ~Compressor() = default;
-  // Packs `block` into the front of `out`. Returns the bytes used, or nullopt when it does not fit into `out`.
-  // Requires: block.size() <= CodecParams::block_bytes. `out` may be smaller than `block`.
-  [[nodiscard]] virtual std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept = 0;
+  // Packs `block` into the front of `out`. Returns the bytes used, or nullopt when it does not fit
+  // into `out`. A fit with less than kFitSlackBytes to spare may be refused; one that does not fit
+  // never succeeds. Every byte of `out` may be overwritten, whatever the outcome.
+  // Requires: 0 < block.size() <= CodecParams::block_bytes. `out` may be smaller than `block`.
+  [[nodiscard]] virtual std::optional<std::size_t> compress(ConstBytes block,
+                                                            MutableBytes out) noexcept = 0;
 };
+
+// Encoders write in words: with this much room behind the packed bytes, none runs short.
+inline constexpr std::size_t kFitSlackBytes = 32;
 
 class Decompressor {
  public:
   virtual ~Decompressor() = default;
-  // Inverse of compress: fills the whole of `block`. `packed` is untrusted: any byte string is safe to pass.
-  // Errors: EBADMSG; the content of `block` is then unspecified.
+  // Inverse of compress: fills the whole of `block`. `packed` is untrusted: any byte string is safe
+  // to pass.
+  // Errors: EBADMSG when `packed` does not unpack to exactly block.size() bytes; the content of
+  // `block` is then unspecified.
   [[nodiscard]] virtual Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept = 0;
 };
 

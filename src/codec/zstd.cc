@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contexts live in workspaces that are sized once for the largest block: a static context never
+// allocates, and reports an error where another would.
+#include "codec/zstd.h"
+
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "base/check.h"
+#include "codec/settings.h"
+
+namespace uzram {
+namespace {
+
+struct FreeDictionary {
+  void operator()(ZSTD_CDict* digested) const { ZSTD_freeCDict(digested); }
+  void operator()(ZSTD_DDict* digested) const { ZSTD_freeDDict(digested); }
+};
+
+// What all contexts of one codec share.
+struct Shared {
+  int level = 0;
+  ZSTD_compressionParameters parameters = {};
+  std::shared_ptr<const std::string> dictionary;
+  std::unique_ptr<ZSTD_CDict, FreeDictionary> pack_dictionary;
+  std::unique_ptr<ZSTD_DDict, FreeDictionary> unpack_dictionary;
+};
+
+void must(std::size_t outcome) { UZ_CHECK(!ZSTD_isError(outcome)); }
+
+std::size_t compressor_workspace_bytes(const Shared& shared) {
+  return ZSTD_estimateCCtxSize_usingCParams(shared.parameters);
+}
+
+class ZstdCompressor final : public Compressor {
+ public:
+  ZstdCompressor(std::shared_ptr<const Shared> shared, Workspace workspace)
+      : shared_(std::move(shared)),
+        workspace_(std::move(workspace)),
+        context_(ZSTD_initStaticCCtx(workspace_.data(), workspace_.size())) {
+    UZ_CHECK(context_ != nullptr);
+    must(ZSTD_CCtx_setParameter(context_, ZSTD_c_format, ZSTD_f_zstd1_magicless));
+    must(ZSTD_CCtx_setParameter(context_, ZSTD_c_contentSizeFlag, 0));
+    must(ZSTD_CCtx_setParameter(context_, ZSTD_c_checksumFlag, 0));
+    must(ZSTD_CCtx_setParameter(context_, ZSTD_c_dictIDFlag, 0));
+    // A parameter of zero means "as the level has it", so the level is set as well.
+    must(ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, shared_->level));
+    must(ZSTD_CCtx_setCParams(context_, shared_->parameters));
+    if (shared_->pack_dictionary)
+      must(ZSTD_CCtx_refCDict(context_, shared_->pack_dictionary.get()));
+  }
+
+  std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept override {
+    const std::size_t outcome =
+        ZSTD_compress2(context_, out.data(), out.size(), block.data(), block.size());
+    if (!ZSTD_isError(outcome)) return outcome;
+    UZ_CHECK(ZSTD_getErrorCode(outcome) == ZSTD_error_dstSize_tooSmall);
+    return std::nullopt;
+  }
+
+ private:
+  const std::shared_ptr<const Shared> shared_;
+  Workspace workspace_;
+  ZSTD_CCtx* const context_;  // Inside workspace_.
+};
+
+class ZstdDecompressor final : public Decompressor {
+ public:
+  ZstdDecompressor(std::shared_ptr<const Shared> shared, Workspace workspace)
+      : shared_(std::move(shared)),
+        workspace_(std::move(workspace)),
+        context_(ZSTD_initStaticDCtx(workspace_.data(), workspace_.size())) {
+    UZ_CHECK(context_ != nullptr);
+    must(ZSTD_DCtx_setParameter(context_, ZSTD_d_format, ZSTD_f_zstd1_magicless));
+    if (shared_->unpack_dictionary)
+      must(ZSTD_DCtx_refDDict(context_, shared_->unpack_dictionary.get()));
+  }
+
+  Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept override {
+    // Our frames carry no optional field, so their first byte is zero. Saying so here also keeps
+    // the library from taking other input for a skippable or an ancient frame, which it looks for
+    // even in data without magic numbers.
+    if (packed.empty() || packed.front() != std::byte{0}) return fail(EBADMSG);
+    const std::size_t outcome =
+        ZSTD_decompressDCtx(context_, block.data(), block.size(), packed.data(), packed.size());
+    if (ZSTD_isError(outcome) || outcome != block.size()) return fail(EBADMSG);
+    return {};
+  }
+
+ private:
+  const std::shared_ptr<const Shared> shared_;
+  Workspace workspace_;
+  ZSTD_DCtx* const context_;  // Inside workspace_.
+};
+
+class ZstdCodec final : public Codec {
+ public:
+  explicit ZstdCodec(std::shared_ptr<const Shared> shared) : shared_(std::move(shared)) {}
+
+  Result<std::unique_ptr<Compressor>> make_compressor() const override {
+    Workspace workspace(compressor_workspace_bytes(*shared_));
+    if (!workspace) return fail(ENOMEM);
+    return make_object<Compressor, ZstdCompressor>(shared_, std::move(workspace));
+  }
+  Result<std::unique_ptr<Decompressor>> make_decompressor() const override {
+    Workspace workspace(ZSTD_estimateDCtxSize());
+    if (!workspace) return fail(ENOMEM);
+    return make_object<Decompressor, ZstdDecompressor>(shared_, std::move(workspace));
+  }
+  std::size_t compressor_bytes() const override {
+    return sizeof(ZstdCompressor) + compressor_workspace_bytes(*shared_);
+  }
+  std::size_t decompressor_bytes() const override {
+    return sizeof(ZstdDecompressor) + ZSTD_estimateDCtxSize();
+  }
+
+ private:
+  const std::shared_ptr<const Shared> shared_;
+};
+
+// Errors: EINVAL: it says that it is a trained dictionary, and is none. The library does not tell
+// that from a lack of memory, which for a few hundred KiB is the unlikelier cause.
+Result<void> digest_dictionary(Shared& shared) {
+  const std::string& bytes = *shared.dictionary;
+  shared.pack_dictionary.reset(ZSTD_createCDict_advanced(bytes.data(), bytes.size(), ZSTD_dlm_byRef,
+                                                         ZSTD_dct_auto, shared.parameters,
+                                                         ZSTD_defaultCMem));
+  shared.unpack_dictionary.reset(ZSTD_createDDict_byReference(bytes.data(), bytes.size()));
+  if (!shared.pack_dictionary || !shared.unpack_dictionary) return fail(EINVAL);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Codec>> make_zstd(const CodecParams& params) {
+  const Result<int> level = settle(params, kZstd);
+  if (!level) return fail(level.error().code);
+  const std::size_t dictionary_bytes = dictionary_of(params).size();
+  std::shared_ptr<Shared> shared(new (std::nothrow) Shared);
+  if (!shared) return fail(ENOMEM);
+  shared->level = *level;
+  shared->parameters = ZSTD_getCParams(*level, params.block_bytes, dictionary_bytes);
+  if (dictionary_bytes > 0) {
+    shared->dictionary = params.dictionary;
+    if (const Result<void> digested = digest_dictionary(*shared); !digested)
+      return fail(digested.error().code);
+  }
+  return make_object<Codec, ZstdCodec>(std::move(shared));
+}
+
+}  // namespace uzram
