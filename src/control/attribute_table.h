@@ -20,20 +20,12 @@
 #include <string>
 #include <string_view>
 
-#include "base/result.h"
+#include "control/input_error.h"
 
 namespace uzram {
 
 class Device;
 class DeviceSet;
-
-struct [[nodiscard]] InputError {
-  int code = 0;      // A positive errno value.
-  std::string text;  // One line without a newline.
-};
-
-template <typename T>
-using InputResult = tl::expected<T, InputError>;
 
 struct Attribute {
   std::string_view name;

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/attribute_table.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <limits>
+
+#include "control/algorithm_attributes.h"
+#include "control/kernel_text.h"
+#include "control/stat_text.h"
+#include "device/device.h"
+#include "device/device_set.h"
+
+namespace uzram {
+
+namespace {
+
+constexpr std::string_view kSizeExample =
+    "write bytes, or a number with K, M, G, T, P or E, like 512M";
+
+// --- life --------------------------------------------------------------------------------------
+
+InputResult<std::string> show_disksize(const Device& device) {
+  return fmt::format("{}\n", device.disksize());
+}
+
+InputResult<void> store_disksize(Device& device, std::string_view text) {
+  const std::uint64_t bytes = parse_memory_size(text).bytes;
+  if (bytes == 0) {
+    return refuse(EINVAL,
+                  fmt::format("disksize: {} is not a size above 0; {}", quote(text), kSizeExample));
+  }
+  if (bytes > std::numeric_limits<std::uint64_t>::max() - (kPageBytes - 1)) {
+    return refuse(ENOMEM, fmt::format("disksize: {} is more than any machine has", quote(text)));
+  }
+  const Result<void> outcome = device.set_disksize(bytes);
+  if (outcome) return {};
+  switch (outcome.error().code) {
+    case EBUSY:
+      return refuse(EBUSY, "disksize: it is set already; write 1 to reset first");
+    case ENOMEM:
+      return refuse(ENOMEM,
+                    fmt::format("disksize: no memory for a table of {} bytes of disk", bytes));
+    case EINVAL:
+      return refuse(EINVAL,
+                    fmt::format("disksize: {} does not take what algorithm_params says (level, "
+                                "dict or deflate.winbits)",
+                                device.algorithm().name));
+    default:
+      return refuse(outcome.error().code,
+                    fmt::format("disksize: the disk could not be attached ({})",
+                                errno_name(outcome.error().code)));
+  }
+}
+
+InputResult<std::string> show_initstate(const Device& device) {
+  return device.is_initialised() ? "1\n" : "0\n";
+}
+
+InputResult<void> store_reset(Device& device, std::string_view text) {
+  const Result<std::uint64_t> value =
+      parse_unsigned(text, std::numeric_limits<std::uint16_t>::max());
+  if (!value || *value == 0) {
+    return refuse(value ? EINVAL : value.error().code,
+                  fmt::format("reset: {} is not a number from 1 to 65535; write 1", quote(text)));
+  }
+  const Result<void> outcome = device.reset();
+  if (outcome) return {};
+  if (outcome.error().code == EBUSY) {
+    return refuse(EBUSY, "reset: the disk is in use; unmount it or switch its swap off first");
+  }
+  return refuse(outcome.error().code, fmt::format("reset: the disk could not be detached ({})",
+                                                  errno_name(outcome.error().code)));
+}
+
+// --- memory ------------------------------------------------------------------------------------
+
+InputResult<void> store_mem_limit(Device& device, std::string_view text) {
+  const MemorySize size = parse_memory_size(text);
+  if (!size.is_number) {
+    return refuse(EINVAL, fmt::format("mem_limit: {} is not a size; {}, or 0 for no limit",
+                                      quote(text), kSizeExample));
+  }
+  // Within a page of 2^64, rounding up to pages gives 0 in the kernel, which means no limit.
+  constexpr std::uint64_t kHighest = std::numeric_limits<std::uint64_t>::max() - (kPageBytes - 1);
+  device.set_mem_limit(size.bytes > kHighest ? 0 : size.bytes);
+  return {};
+}
+
+InputResult<void> store_mem_used_max(Device& device, std::string_view text) {
+  const Result<std::uint64_t> value =
+      parse_unsigned(text, std::numeric_limits<std::uint64_t>::max());
+  if (!value || *value != 0) {
+    return refuse(EINVAL,
+                  fmt::format("mem_used_max: {} is not 0; write 0 to start the maximum at what is "
+                              "used now",
+                              quote(text)));
+  }
+  device.reset_mem_used_max();
+  return {};
+}
+
+InputResult<void> store_compact(Device& device, std::string_view) {
+  const Result<void> outcome = device.compact();
+  if (outcome) return {};
+  return refuse(outcome.error().code,
+                "compact: the device has no disksize yet; write disksize first");
+}
+
+InputResult<std::string> show_mem_reserve(const Device& device) {
+  return fmt::format("{}\n", device.stats().reserved_bytes);
+}
+
+InputResult<void> store_mem_reserve(Device& device, std::string_view text) {
+  const MemorySize size = parse_memory_size(text);
+  if (!size.is_number) {
+    return refuse(EINVAL,
+                  fmt::format("mem_reserve: {} is not a size; {}, or 0 to give the reserve back",
+                              quote(text), kSizeExample));
+  }
+  const Result<void> outcome = device.reserve(size.bytes);
+  if (outcome) return {};
+  if (outcome.error().code == EINVAL) {
+    return refuse(EINVAL, "mem_reserve: the device has no disksize yet; write disksize first");
+  }
+  return refuse(
+      outcome.error().code,
+      fmt::format("mem_reserve: no memory for {} bytes; nothing is reserved now", size.bytes));
+}
+
+// --- statistics --------------------------------------------------------------------------------
+
+template <std::string (*format)(const DeviceStats&)>
+InputResult<std::string> show_stats(const Device& device) {
+  return format(device.stats());
+}
+
+// Every processor has its own streams, so the number is theirs and a write changes nothing.
+InputResult<std::string> show_max_comp_streams(const Device&) {
+  return fmt::format("{}\n", ::sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+InputResult<void> store_max_comp_streams(Device&, std::string_view) { return {}; }
+
+// --- the class ---------------------------------------------------------------------------------
+
+InputResult<std::string> show_hot_add(DeviceSet& devices) {
+  return fmt::format("{}\n", devices.add());
+}
+
+InputResult<void> store_hot_remove(DeviceSet& devices, std::string_view text) {
+  const Result<int> id = parse_int(text);
+  if (!id || *id < 0) {
+    return refuse(
+        id ? EINVAL : id.error().code,
+        fmt::format("hot_remove: {} is not a device's number; write 0 for zram0", quote(text)));
+  }
+  const Result<void> outcome = devices.remove(*id);
+  if (outcome) return {};
+  switch (outcome.error().code) {
+    case ENODEV:
+      return refuse(ENODEV, fmt::format("hot_remove: there is no zram{}", *id));
+    case EBUSY:
+      return refuse(EBUSY,
+                    fmt::format("hot_remove: zram{} is in use; unmount it or switch its swap off "
+                                "first",
+                                *id));
+    default:
+      return refuse(outcome.error().code,
+                    fmt::format("hot_remove: zram{} could not be detached ({})", *id,
+                                errno_name(outcome.error().code)));
+  }
+}
+
+// --- the tables --------------------------------------------------------------------------------
+
+constexpr unsigned kReadOnly = 0444;
+constexpr unsigned kWriteOnly = 0200;
+constexpr unsigned kReadWrite = 0644;
+
+constexpr std::array kDeviceAttributes{
+    Attribute{"disksize", kReadWrite,
+              "size of the disk in bytes; writing it brings the device to life", show_disksize,
+              store_disksize},
+    Attribute{"initstate", kReadOnly, "1 when the device has its disksize, otherwise 0",
+              show_initstate, nullptr},
+    Attribute{"reset", kWriteOnly, "any number above 0 drops all pages and all settings", nullptr,
+              store_reset},
+    Attribute{"mem_limit", kWriteOnly, "most pool memory that the device may use; 0 for no limit",
+              nullptr, store_mem_limit},
+    Attribute{"mem_used_max", kWriteOnly, "0 starts the maximum of used memory at what is used now",
+              nullptr, store_mem_used_max},
+    Attribute{"comp_algorithm", kReadWrite, "the compression algorithm, the chosen one in brackets",
+              show_comp_algorithm, store_comp_algorithm},
+    Attribute{"algorithm_params", kWriteOnly,
+              "priority=N algo=NAME level=N dict=PATH deflate.winbits=N, before disksize", nullptr,
+              store_algorithm_params},
+    Attribute{"compact", kWriteOnly, "anything packs the pool and gives free memory back", nullptr,
+              store_compact},
+    Attribute{"mm_stat", kReadOnly,
+              "orig_data_size compr_data_size mem_used_total mem_limit mem_used_max same_pages "
+              "pages_compacted huge_pages huge_pages_since",
+              show_stats<format_mm_stat>, nullptr},
+    Attribute{"io_stat", kReadOnly, "failed_reads failed_writes invalid_io notify_free",
+              show_stats<format_io_stat>, nullptr},
+    Attribute{"debug_stat", kReadOnly, "version, then waits of writers and missed frees",
+              show_stats<format_debug_stat>, nullptr},
+    Attribute{"max_comp_streams", kReadWrite,
+              "processors that compress at once; writing changes nothing", show_max_comp_streams,
+              store_max_comp_streams},
+    Attribute{"stat", kReadOnly, "requests and sectors, in the block layer's columns",
+              show_stats<format_block_stat>, nullptr},
+    Attribute{"total_stat", kReadOnly,
+              "what the device costs, part by part and in all (not in the kernel)",
+              show_stats<format_total_stat>, nullptr},
+    Attribute{"mem_reserve", kReadWrite,
+              "pool memory touched ahead of need, for swap; 0 gives it back (not in the kernel)",
+              show_mem_reserve, store_mem_reserve},
+};
+
+constexpr std::array kClassAttributes{
+    ClassAttribute{"hot_add", 0400, "reading it adds a device and answers its number", show_hot_add,
+                   nullptr},
+    ClassAttribute{"hot_remove", kWriteOnly, "a device's number removes that device", nullptr,
+                   store_hot_remove},
+};
+
+template <typename Table>
+constexpr bool has_unique_names(const Table& table) {
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    for (std::size_t j = i + 1; j < table.size(); ++j) {
+      if (table[i].name == table[j].name) return false;
+    }
+  }
+  return true;
+}
+static_assert(has_unique_names(kDeviceAttributes));
+static_assert(has_unique_names(kClassAttributes));
+
+template <typename Table>
+auto find_row(const Table& table, std::string_view name) -> decltype(table.data()) {
+  for (const auto& row : table) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+tl::unexpected<InputError> refuse_unknown(std::string_view name) {
+  std::string names;
+  for (const Attribute& attribute : kDeviceAttributes) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", attribute.name);
+  }
+  return refuse(ENOENT, fmt::format("{} is not an attribute; there are {}", quote(name), names));
+}
+
+}  // namespace
+
+std::span<const Attribute> device_attributes() { return kDeviceAttributes; }
+std::span<const ClassAttribute> class_attributes() { return kClassAttributes; }
+
+const Attribute* find_attribute(std::string_view name) { return find_row(kDeviceAttributes, name); }
+
+const ClassAttribute* find_class_attribute(std::string_view name) {
+  return find_row(kClassAttributes, name);
+}
+
+InputResult<std::string> show_attribute(const Device& device, std::string_view name) {
+  const Attribute* attribute = find_attribute(name);
+  if (attribute == nullptr) return refuse_unknown(name);
+  if (attribute->show == nullptr) {
+    return refuse(EACCES, fmt::format("{} can only be set, not read", name));
+  }
+  return attribute->show(device);
+}
+
+InputResult<void> store_attribute(Device& device, std::string_view name, std::string_view text) {
+  const Attribute* attribute = find_attribute(name);
+  if (attribute == nullptr) return refuse_unknown(name);
+  if (attribute->store == nullptr) {
+    return refuse(EACCES, fmt::format("{} can only be read, not set", name));
+  }
+  return attribute->store(device, text);
+}
+
+}  // namespace uzram

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/stat_text.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace uzram {
+
+namespace {
+
+constexpr std::array kFields{
+    StatField{"orig_data_size", &DeviceStats::orig_data_bytes},
+    StatField{"compr_data_size", &DeviceStats::compr_data_bytes},
+    StatField{"mem_used_total", &DeviceStats::mem_used_bytes},
+    StatField{"mem_limit", &DeviceStats::mem_limit_bytes},
+    StatField{"mem_used_max", &DeviceStats::mem_used_max_bytes},
+    StatField{"same_pages", &DeviceStats::same_pages},
+    StatField{"pages_compacted", &DeviceStats::pages_compacted},
+    StatField{"huge_pages", &DeviceStats::huge_pages},
+    StatField{"huge_pages_since", &DeviceStats::huge_pages_since},
+    StatField{"failed_reads", &DeviceStats::failed_reads},
+    StatField{"failed_writes", &DeviceStats::failed_writes},
+    StatField{"invalid_io", &DeviceStats::invalid_io},
+    StatField{"notify_free", &DeviceStats::notify_free},
+    StatField{"read_requests", &DeviceStats::read_requests},
+    StatField{"read_sectors", &DeviceStats::read_sectors},
+    StatField{"write_requests", &DeviceStats::write_requests},
+    StatField{"write_sectors", &DeviceStats::write_sectors},
+    StatField{"discard_requests", &DeviceStats::discard_requests},
+    StatField{"discard_sectors", &DeviceStats::discard_sectors},
+    StatField{"table_bytes", &DeviceStats::table_bytes},
+    StatField{"pool_metadata_bytes", &DeviceStats::pool_metadata_bytes},
+    StatField{"context_bytes", &DeviceStats::context_bytes},
+    StatField{"reserved_bytes", &DeviceStats::reserved_bytes},
+};
+// A number that is added to DeviceStats needs its row here.
+static_assert(sizeof(DeviceStats) == kFields.size() * sizeof(std::uint64_t));
+
+}  // namespace
+
+std::span<const StatField> stat_fields() { return kFields; }
+
+std::string format_mm_stat(const DeviceStats& stats) {
+  return fmt::format("{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}\n", stats.orig_data_bytes,
+                     stats.compr_data_bytes, stats.mem_used_bytes, stats.mem_limit_bytes,
+                     stats.mem_used_max_bytes, stats.same_pages, stats.pages_compacted,
+                     stats.huge_pages, stats.huge_pages_since);
+}
+
+std::string format_io_stat(const DeviceStats& stats) {
+  // The third column once counted requests that were not aligned; the kernel prints a bare 0 since.
+  return fmt::format("{:8} {:8} 0 {:8}\n", stats.failed_reads, stats.failed_writes,
+                     stats.notify_free);
+}
+
+std::string format_debug_stat(const DeviceStats&) {
+  // Waits of writers and missed frees: neither exists here, as no stream is shared and no free is
+  // only tried.
+  return fmt::format("version: 1\n0 {:8}\n", 0);
+}
+
+std::string format_block_stat(const DeviceStats& stats) {
+  const auto group = [](std::uint64_t requests, std::uint64_t sectors) {
+    return fmt::format("{:8} {:8} {:8} {:8}", requests, 0, sectors, 0);
+  };
+  const std::string zeros = fmt::format("{:8} {:8}", 0, 0);
+  return fmt::format("{} {} {:8} {} {} {}\n", group(stats.read_requests, stats.read_sectors),
+                     group(stats.write_requests, stats.write_sectors), 0, zeros,
+                     group(stats.discard_requests, stats.discard_sectors), zeros);
+}
+
+std::string format_total_stat(const DeviceStats& stats) {
+  return fmt::format(
+      "orig_data_size {}\ncompr_data_size {}\nmem_used_total {}\ntable_bytes {}\n"
+      "pool_metadata_bytes {}\ncontext_bytes {}\nreserved_bytes {}\ntotal_bytes {}\n",
+      stats.orig_data_bytes, stats.compr_data_bytes, stats.mem_used_bytes, stats.table_bytes,
+      stats.pool_metadata_bytes, stats.context_bytes, stats.reserved_bytes, stats.total_bytes());
+}
+
+}  // namespace uzram
