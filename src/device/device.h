@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // device/device.h: one zram device: its life, its ranges, its statistics. The only door to a store.
 //
-// What:    checks ranges and state once, splits byte ranges into pages, spreads large requests over helper threads,
-//          counts. Not here: what a page is (store/), attribute texts (control/), ways in (frontend/).
-// Shapes:  offsets and lengths are bytes of any alignment within [0, disksize); whole 4 KiB pages are the fast path.
-// Errors:  EINVAL outside the device or in the wrong state; EBUSY for a change that needs an uninitialised device;
-//          ENOSPC when mem_limit forbids the write, ENOMEM when the pool cannot grow (the old content stays in both
-//          cases); EIO for a page whose check fails (that page alone). docs/errors.md has every row.
-// Threads: every member may be called from any thread. read, write, discard, write_zeroes and flush may run at once
+// What:    checks ranges and state once, splits byte ranges into pages, spreads large requests over
+// helper threads,
+//          counts. Not here: what a page is (store/), attribute texts (control/), ways in
+//          (frontend/).
+// Shapes:  offsets and lengths are bytes of any alignment within [0, disksize); whole 4 KiB pages
+// are the fast path. Errors:  EINVAL outside the device or in the wrong state; EBUSY for a change
+// that needs an uninitialised device;
+//          ENOSPC when mem_limit forbids the write, ENOMEM when the pool cannot grow (the old
+//          content stays in both cases); EIO for a page whose check fails (that page alone).
+//          docs/errors.md has every row.
+// Threads: every member may be called from any thread. read, write, discard, write_zeroes and flush
+// may run at once
 //          with each other and with statistics; reset and set_disksize wait for requests in flight.
 // Memory:  after set_disksize the data path allocates nothing.
 // Laws:    1 to 8 through the store; INVARIANTS.md.
@@ -26,26 +31,30 @@
 #include "codec/codec.h"
 #include "device/device_stats.h"
 #include "device/request_gate.h"
+#include "store/arena_header.h"
 
 namespace uzram {
 
 class Store;
 class Device;
-class WorkerPool;
 
-// What a front end does when a device comes to life and before it dies (a FUSE file with its loop device, say).
+// What a front end does when a device comes to life and before it dies (a FUSE file with its loop
+// device, say).
 class Attachment {
  public:
   virtual ~Attachment() = default;
-  // Called after set_disksize has succeeded, without locks held. An error undoes the initialisation.
+  // Called when the device can serve, with its lifecycle held: reset and set_disksize wait. An
+  // error undoes the initialisation.
   virtual Result<void> attach(Device& device) = 0;
-  // Called before reset. Errors: EBUSY while somebody uses the block device; the device then stays as it is.
+  // Called before reset. Errors: EBUSY while somebody uses the block device; the device then stays
+  // as it is.
   virtual Result<void> detach(Device& device) = 0;
   // Where users find the disk ("/dev/loop0"); empty when there is nothing to open.
   [[nodiscard]] virtual std::string block_path(const Device& device) const = 0;
 };
 
-// A stretch of pages that are alike, for front ends that report allocation (NBD block status, SEEK_HOLE).
+// A stretch of pages that are alike, for front ends that report allocation (NBD block status,
+// SEEK_HOLE).
 struct Extent {
   std::uint64_t bytes = 0;    // From the offset asked about; at least one page unless at the end.
   bool is_allocated = false;  // False: reads as zeros and costs nothing.
@@ -54,7 +63,8 @@ struct Extent {
 
 class Device {
  public:
-  // An uninitialised device. `attachment` may be null (the library and the NBD plug-in) and must outlive the device.
+  // An uninitialised device. `attachment` may be null (the library and the NBD plug-in) and must
+  // outlive the device.
   explicit Device(int id, Attachment* attachment = nullptr);
   ~Device();
   Device(const Device&) = delete;
@@ -66,35 +76,46 @@ class Device {
   [[nodiscard]] std::uint64_t disksize() const;
   [[nodiscard]] std::string block_path() const;
 
-  // --- configuration -------------------------------------------------------------------------------------------
+  // --- configuration
+  // -------------------------------------------------------------------------------------------
   [[nodiscard]] const CodecInfo& algorithm() const;
   // Errors: EINVAL unknown name; EBUSY after set_disksize.
   Result<void> set_algorithm(std::string_view name);
-  // Replaces all parameters of `priority`. Errors: EINVAL priority not 0..3; EBUSY after set_disksize. Values that the
-  // algorithm does not take are found by set_disksize, as in the kernel.
+  // Replaces all parameters of `priority`. Errors: EINVAL priority not 0..3; EBUSY after
+  // set_disksize. Values that the algorithm does not take are found by set_disksize, as in the
+  // kernel.
   Result<void> set_algorithm_params(int priority, CodecParams params);
+  // Whether packed pages carry a check that every read verifies (on unless switched off). Errors:
+  // EBUSY after set_disksize.
+  Result<void> set_page_checks(bool is_on);
+  [[nodiscard]] bool has_page_checks() const;
   // Which algorithm stands at a priority; nullptr when none is configured there.
   [[nodiscard]] const CodecInfo* algorithm_at(int priority) const;
-  // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no memory.
-  // Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM; whatever attach returns.
+  // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no
+  // memory. Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM;
+  // whatever attach returns.
   Result<void> set_disksize(std::uint64_t bytes);
-  // Opens the arena that an earlier process left (a memfd; ownership moves in). Errors: EINVAL not an arena or a
-  // damaged header; EBUSY initialised; ENOMEM.
+  // Opens the arena that an earlier process left (a memfd; ownership moves in). Errors: EINVAL not
+  // an arena or a damaged header; EBUSY initialised; ENOMEM.
   Result<void> adopt_arena(int memfd);
-  // The arena's memfd, to be handed to whoever must keep it alive; -1 while uninitialised. Borrowed.
+  // The arena's memfd, to be handed to whoever must keep it alive; -1 while uninitialised.
+  // Borrowed.
   [[nodiscard]] int arena_descriptor() const;
-  // Drops all pages and every setting. Errors: EBUSY while the attachment is in use. Not initialised: settings only.
+  // Drops all pages and every setting. Errors: EBUSY while the attachment is in use. Not
+  // initialised: settings only.
   Result<void> reset();
   // 0: no limit. Rounded up to whole pages. May change at any time.
   void set_mem_limit(std::uint64_t bytes);
   void reset_mem_used_max();
-  // Moves packed bytes together and gives the freed memory back. Errors: EINVAL while uninitialised.
+  // Moves packed bytes together and gives the freed memory back. Errors: EINVAL while
+  // uninitialised.
   Result<void> compact();
   // Keeps at least `bytes` of pool memory touched ahead of need (for swap). 0 releases it.
   // Errors: EINVAL while uninitialised; ENOMEM, and then nothing is kept.
   Result<void> reserve(std::uint64_t bytes);
 
-  // --- data ----------------------------------------------------------------------------------------------------
+  // --- data
+  // ----------------------------------------------------------------------------------------------------
   Result<void> read(std::uint64_t offset, MutableBytes out);
   Result<void> write(std::uint64_t offset, ConstBytes data);
   // Frees whole pages; a partial page at either end is left alone, as in the kernel.
@@ -107,31 +128,40 @@ class Device {
   [[nodiscard]] Result<Extent> extent_at(std::uint64_t offset, std::uint64_t most_bytes);
 
   [[nodiscard]] DeviceStats stats() const;
-  // Checks every law against the slot table; aborts on a violation. For tests and fuzzers, at a quiet moment.
+  // Checks every law against the slot table; aborts on a violation. For tests and fuzzers, at a
+  // quiet moment.
   void check_invariants() const;
 
  private:
-  static constexpr int kPriorityCount = 4;
   struct Settings {
-    std::array<const CodecInfo*, kPriorityCount> algorithms{};
-    std::array<CodecParams, kPriorityCount> params;
+    std::array<CodecChoice, kAlgorithmCount> codecs;
     std::uint64_t mem_limit_bytes = 0;
+    bool has_page_checks = true;
   };
   struct Counters;
+  struct Running;  // What an initialised device is made of.
 
-  Result<void> make_store(std::uint64_t bytes) UZ_REQUIRES(settings_mutex_);
-  Result<void> check_range(std::uint64_t offset, std::uint64_t bytes) const;
   static Settings standard_settings();
+  Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);
+  void stop() UZ_REQUIRES(lifecycle_mutex_);
+  // Requires for all: inside the gate.
+  Result<void> check_range(std::uint64_t offset, std::uint64_t bytes) const;
+  Result<void> read_range(std::uint64_t offset, MutableBytes out);
+  Result<void> write_range(std::uint64_t offset, ConstBytes data);
+  Result<void> zero_range(std::uint64_t offset, std::uint64_t bytes);
 
   // constant after construction
   const int id_;
   Attachment* const attachment_;
   const std::unique_ptr<Counters> counters_;
-  // synchronizes itself: requests enter, lifecycle changes close it
+  // synchronizes itself
   mutable RequestGate gate_;
-  // changed only while gate_ is closed and settings_mutex_ held; read inside the gate or under the mutex
-  std::unique_ptr<Store> store_;
-  mutable Mutex lifecycle_mutex_;  // Serializes set_disksize, adopt_arena and reset as wholes.
+  std::atomic<std::uint64_t> disk_bytes_{
+      0};  // Relaxed: whoever depends on more goes through the gate.
+  // changed only with the gate closed and lifecycle_mutex_ held; read inside the gate
+  std::unique_ptr<Running> running_;
+  // Serializes set_disksize, adopt_arena and reset as wholes. Taken before settings_mutex_.
+  Mutex lifecycle_mutex_;
   mutable Mutex settings_mutex_;
   Settings settings_ UZ_GUARDED_BY(settings_mutex_);
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// device/device_set.h: the devices of one process, by id: what /sys/class/zram-control adds and removes.
+// device/device_set.h: the devices of one process, by id: what /sys/class/zram-control adds and
+// removes.
 //
-// Owns:    the devices; a shared_ptr keeps one alive for a request that is in flight while it is removed.
-// Errors:  remove -> ENODEV no such id, EBUSY in use (then nothing changes).
-// Threads: every member from any thread.
+// Owns:    the devices; a shared_ptr keeps one alive for a request that is in flight while it is
+// removed. Errors:  remove -> ENODEV no such id, EBUSY in use (then nothing changes). Threads:
+// every member from any thread.
 #pragma once
 
 #include <map>

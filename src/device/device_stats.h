@@ -3,7 +3,8 @@
 //
 // Units:  bytes where a name says so, otherwise counts of pages or requests.
 // Laws:   6 (counters equal the table).
-// Source: io_stat, mm_stat and debug_stat of the kernel's zram (docs/attributes.md has the columns).
+// Source: io_stat, mm_stat and debug_stat of the kernel's zram (docs/attributes.md has the
+// columns).
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,15 @@ namespace uzram {
 
 struct DeviceStats {
   // mm_stat
-  std::uint64_t orig_data_bytes = 0;       // Stored pages times the page size, same-filled ones included.
-  std::uint64_t compr_data_bytes = 0;      // Packed bytes; a raw page counts kPageBytes, a same-filled one 0.
-  std::uint64_t mem_used_bytes = 0;        // Resident pool pages; the pool only, as in the kernel.
-  std::uint64_t mem_limit_bytes = 0;       // 0: no limit.
+  std::uint64_t orig_data_bytes =
+      0;  // Stored pages times the page size, same-filled ones included.
+  std::uint64_t compr_data_bytes =
+      0;  // Packed bytes; a raw page counts kPageBytes, a same-filled one 0.
+  std::uint64_t mem_used_bytes = 0;   // Resident pool pages; the pool only, as in the kernel.
+  std::uint64_t mem_limit_bytes = 0;  // 0: no limit.
   std::uint64_t mem_used_max_bytes = 0;
   std::uint64_t same_pages = 0;
-  std::uint64_t pages_compacted = 0;       // Pool pages that compaction has given back.
+  std::uint64_t pages_compacted = 0;  // Pool pages that compaction has given back.
   std::uint64_t huge_pages = 0;
   std::uint64_t huge_pages_since = 0;
   // io_stat
@@ -34,10 +37,10 @@ struct DeviceStats {
   std::uint64_t discard_requests = 0;
   std::uint64_t discard_sectors = 0;
   // What the kernel does not count; together with mem_used_bytes the whole cost.
-  std::uint64_t table_bytes = 0;           // Resident slot table pages.
-  std::uint64_t pool_metadata_bytes = 0;   // Span descriptors in use.
-  std::uint64_t context_bytes = 0;         // Codec contexts and scratch buffers of all lanes.
-  std::uint64_t reserved_bytes = 0;        // Pool memory touched ahead of need (swap).
+  std::uint64_t table_bytes = 0;          // Resident slot table pages.
+  std::uint64_t pool_metadata_bytes = 0;  // Span descriptors in use.
+  std::uint64_t context_bytes = 0;        // Codec contexts and scratch buffers of all lanes.
+  std::uint64_t reserved_bytes = 0;       // Pool memory touched ahead of need (swap).
   [[nodiscard]] std::uint64_t total_bytes() const {
     return mem_used_bytes + table_bytes + pool_metadata_bytes + context_bytes + reserved_bytes;
   }

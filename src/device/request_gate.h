@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// device/request_gate.h: lets many requests through at once, and lets a lifecycle change wait until none is inside.
+// device/request_gate.h: lets many requests through at once, and lets a lifecycle change wait until
+// none is inside.
 //
-// What:    a reader-writer lock whose readers touch no cache line that another core's readers write.
-// Threads: enter and leave from any thread, on the same Ticket; close and open from one thread at a time.
-// Proof:   request_gate_thread_test.cc.
+// What:    a reader-writer lock whose readers touch no cache line that another core's readers
+// write. Threads: enter and leave from any thread, on the same Ticket; close and open from one
+// thread at a time. Proof:   request_gate_thread_test.cc.
 #pragma once
 
 #include <array>
@@ -37,7 +38,8 @@ class RequestGate {
   struct alignas(64) Shard {
     std::atomic<long> inside{0};
   };
-  // seq_cst with Shard::inside: either the entering thread sees closed, or the closing one sees it inside.
+  // seq_cst with Shard::inside: either the entering thread sees closed, or the closing one sees it
+  // inside.
   std::atomic<bool> is_open_{false};
   std::array<Shard, kShardCount> shards_;
 };

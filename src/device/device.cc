@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device's life and settings; device_data.cc has the data path.
+#include "device/device.h"
+
+#include <limits>
+#include <thread>
+
+#include "device/device_running.h"
+
+namespace uzram {
+namespace {
+
+constexpr const char* kStandardAlgorithm = "lzo-rle";  // As the kernel's default configuration.
+
+std::size_t processor_count() {
+  const unsigned count = std::thread::hardware_concurrency();
+  return count == 0 ? 1 : count;
+}
+
+// Two more than processors: a thread that loses its processor in the middle of a page does not
+// block the others.
+std::size_t lane_count() { return processor_count() + 2; }
+
+}  // namespace
+
+Device::Settings Device::standard_settings() {
+  Settings settings;
+  settings.codecs[0].info = find_codec(kStandardAlgorithm);
+  return settings;
+}
+
+Device::Device(int id, Attachment* attachment)
+    : id_(id),
+      attachment_(attachment),
+      counters_(std::make_unique<Counters>()),
+      settings_(standard_settings()) {}
+
+Device::~Device() {
+  MutexLock lock(lifecycle_mutex_);
+  if (disk_bytes_.load(std::memory_order_relaxed) != 0) stop();
+}
+
+bool Device::is_initialised() const { return disksize() != 0; }
+
+std::uint64_t Device::disksize() const { return disk_bytes_.load(std::memory_order_relaxed); }
+
+std::string Device::block_path() const {
+  return attachment_ == nullptr || !is_initialised() ? std::string()
+                                                     : attachment_->block_path(*this);
+}
+
+// --- settings
+// --------------------------------------------------------------------------------------------------------
+
+const CodecInfo& Device::algorithm() const {
+  MutexLock lock(settings_mutex_);
+  return *settings_.codecs[0].info;
+}
+
+Result<void> Device::set_algorithm(std::string_view name) {
+  const CodecInfo* info = find_codec(name);
+  if (info == nullptr) return fail(EINVAL);
+  MutexLock lock(settings_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  settings_.codecs[0].info = info;
+  return {};
+}
+
+Result<void> Device::set_algorithm_params(int priority, CodecParams params) {
+  if (priority < 0 || priority >= kAlgorithmCount) return fail(EINVAL);
+  MutexLock lock(settings_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  settings_.codecs[static_cast<std::size_t>(priority)].params = std::move(params);
+  return {};
+}
+
+const CodecInfo* Device::algorithm_at(int priority) const {
+  if (priority < 0 || priority >= kAlgorithmCount) return nullptr;
+  MutexLock lock(settings_mutex_);
+  return settings_.codecs[static_cast<std::size_t>(priority)].info;
+}
+
+Result<void> Device::set_page_checks(bool is_on) {
+  MutexLock lock(settings_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  settings_.has_page_checks = is_on;
+  return {};
+}
+
+bool Device::has_page_checks() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.has_page_checks;
+}
+
+void Device::set_mem_limit(std::uint64_t bytes) {
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max() - kPageBytes;
+  const std::uint64_t rounded = round_up(std::min(bytes, kMost), kPageBytes);
+  {
+    MutexLock lock(settings_mutex_);
+    settings_.mem_limit_bytes = rounded;
+  }
+  const RequestGate::Ticket ticket(gate_);
+  if (ticket) running_->store->pool().set_limit_pages(rounded / kPageBytes);
+}
+
+void Device::reset_mem_used_max() {
+  const RequestGate::Ticket ticket(gate_);
+  if (ticket) running_->store->pool().reset_resident_pages_max();
+}
+
+// --- life
+// ------------------------------------------------------------------------------------------------------------
+
+Result<void> Device::start(std::unique_ptr<Store> store) {
+  const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
+  {
+    MutexLock lock(settings_mutex_);
+    settings_.codecs = store->config().codecs;
+    settings_.has_page_checks = store->config().has_page_checks;
+    store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
+    running_ = std::make_unique<Running>(std::move(store), processor_count() - 1);
+    disk_bytes_.store(bytes, std::memory_order_relaxed);
+  }
+  gate_.open();
+  if (attachment_ == nullptr) return {};
+  const Result<void> attached = attachment_->attach(*this);
+  if (!attached) stop();
+  return attached;
+}
+
+void Device::stop() {
+  gate_.close();
+  MutexLock lock(settings_mutex_);
+  disk_bytes_.store(0, std::memory_order_relaxed);
+  running_.reset();
+}
+
+Result<void> Device::set_disksize(std::uint64_t bytes) {
+  MutexLock lock(lifecycle_mutex_);
+  if (bytes == 0) return fail(EINVAL);
+  if (is_initialised()) return fail(EBUSY);
+  StoreConfig config;
+  config.disk_pages = (bytes - 1) / kPageBytes + 1;
+  {
+    MutexLock settings_lock(settings_mutex_);
+    config.codecs = settings_.codecs;
+    config.has_page_checks = settings_.has_page_checks;
+  }
+  auto store = Store::create(config, lane_count());
+  if (!store) return tl::unexpected(store.error());
+  return start(std::move(*store));
+}
+
+Result<void> Device::adopt_arena(int memfd) {
+  FileDescriptor descriptor(memfd);
+  MutexLock lock(lifecycle_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  auto store = Store::open(std::move(descriptor), lane_count());
+  if (!store) return tl::unexpected(store.error());
+  return start(std::move(*store));
+}
+
+int Device::arena_descriptor() const {
+  const RequestGate::Ticket ticket(gate_);
+  return ticket ? running_->store->arena_descriptor() : -1;
+}
+
+Result<void> Device::reset() {
+  MutexLock lock(lifecycle_mutex_);
+  if (is_initialised()) {
+    if (attachment_ != nullptr) {
+      if (const Result<void> detached = attachment_->detach(*this); !detached) return detached;
+    }
+    stop();
+  }
+  counters_->clear();
+  MutexLock settings_lock(settings_mutex_);
+  settings_ = standard_settings();
+  return {};
+}
+
+Result<void> Device::compact() {
+  const RequestGate::Ticket ticket(gate_);
+  if (!ticket) return fail(EINVAL);
+  running_->store->compact();
+  return {};
+}
+
+Result<void> Device::reserve(std::uint64_t bytes) {
+  const RequestGate::Ticket ticket(gate_);
+  if (!ticket) return fail(EINVAL);
+  return running_->store->pool().reserve(bytes_to_pages(bytes));
+}
+
+// --- numbers
+// ---------------------------------------------------------------------------------------------------------
+
+DeviceStats Device::stats() const {
+  DeviceStats stats;
+  counters_->add_to(stats);
+  {
+    MutexLock lock(settings_mutex_);
+    stats.mem_limit_bytes = settings_.mem_limit_bytes;
+  }
+  const RequestGate::Ticket ticket(gate_);
+  if (!ticket) return stats;
+  const Store& store = *running_->store;
+  const Pool& pool = store.pool();
+  const StoreSums sums = store.sums();
+  stats.orig_data_bytes = static_cast<std::uint64_t>(sums.stored_pages) * kPageBytes;
+  stats.compr_data_bytes = static_cast<std::uint64_t>(sums.packed_bytes);
+  stats.same_pages = static_cast<std::uint64_t>(sums.same_pages);
+  stats.huge_pages = static_cast<std::uint64_t>(sums.raw_pages);
+  stats.huge_pages_since = store.raw_pages_since();
+  stats.mem_used_bytes = pool.resident_pages() * kPageBytes;
+  stats.mem_used_max_bytes = pool.resident_pages_max() * kPageBytes;
+  stats.pages_compacted = store.pages_compacted();
+  stats.table_bytes = store.table_bytes();
+  stats.pool_metadata_bytes = pool.metadata_bytes();
+  stats.context_bytes = store.context_bytes();
+  stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
+  return stats;
+}
+
+void Device::check_invariants() const {
+  const RequestGate::Ticket ticket(gate_);
+  if (ticket) running_->store->check_invariants();
+}
+
+}  // namespace uzram

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// device/device_running.h: what a device consists of while it is initialised, and what it counts.
+// For device*.cc only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include "device/device.h"
+#include "device/maintenance.h"
+#include "device/worker_pool.h"
+#include "store/store.h"
+
+namespace uzram {
+
+struct Device::Running {
+  Running(std::unique_ptr<Store> made, std::size_t helper_count)
+      : store(std::move(made)), workers(helper_count), maintenance(*store) {}
+  std::unique_ptr<Store> store;
+  WorkerPool workers;
+  Maintenance maintenance;  // Last: its thread ends before the store does.
+};
+
+// Requests are counted by the shard of the thread that brings them. Relaxed: counts that publish
+// nothing.
+struct Device::Counters {
+  struct alignas(64) Shard {
+    std::atomic<std::uint64_t> read_requests{0};
+    std::atomic<std::uint64_t> read_bytes{0};
+    std::atomic<std::uint64_t> write_requests{0};
+    std::atomic<std::uint64_t> write_bytes{0};
+  };
+  std::array<Shard, 8> shards;
+  std::atomic<std::uint64_t> discard_requests{0};
+  std::atomic<std::uint64_t> discard_bytes{0};
+  std::atomic<std::uint64_t> freed_pages{0};
+  std::atomic<std::uint64_t> failed_reads{0};
+  std::atomic<std::uint64_t> failed_writes{0};
+  std::atomic<std::uint64_t> invalid_io{0};
+
+  Shard& shard() { return shards[thread_number() % shards.size()]; }
+  void clear();
+  void add_to(DeviceStats& stats) const;
+};
+
+}  // namespace uzram

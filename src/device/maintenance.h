@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// device/maintenance.h: the thread that keeps a store's memory tidy behind the requests.
+//
+// What:    some time after activity it lets the store give back empty pages and compact. An idle
+// device never wakes it. Threads: poke from any thread; costs one relaxed load while a round is
+// already due.
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "base/mutex.h"
+#include "store/store.h"
+
+namespace uzram {
+
+class Maintenance {
+ public:
+  // Requires: the store outlives it.
+  explicit Maintenance(Store& store) : store_(store), thread_([this] { work(); }) {}
+  ~Maintenance();
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+  // Says that pages have changed.
+  void poke() {
+    if (!is_due_.load(std::memory_order_relaxed)) wake();
+  }
+
+ private:
+  void wake();
+  void work();
+
+  Store& store_;
+  // Relaxed: a hint; the store is synchronized by itself.
+  std::atomic<bool> is_due_{false};
+  Mutex mutex_;
+  ConditionVariable changed_;
+  bool is_ending_ UZ_GUARDED_BY(mutex_) = false;
+  std::thread thread_;  // Last: it uses everything above.
+};
+
+}  // namespace uzram

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// pool/pool.h: where packed bytes live.
+//
+// What:    allocates objects of 1 to kPageBytes bytes in an arena by size class, gives emptied
+// pages back, and empties
+//          sparse spans. Not here: what the bytes are, which slot points to them (store/).
+// Shapes:  a Handle is the object's place in the pool in units of 16 bytes, below 2^36 (1 TiB of
+// addresses). Owns:    the pool's part of the arena, and its span descriptions in private memory.
+// Everything private can be
+//          rebuilt by adopt() from the slots that point into the pool.
+// Errors:  allocate -> ENOMEM when addresses or memory run out, ENOSPC when the limit forbids more
+// resident pages;
+//          nothing has changed then. free cannot fail.
+// Threads: every member from any thread unless said otherwise. A class has its own mutex, held for
+// a few dozen
+//          instructions, or for the system call that returns pages.
+// Laws:    2, 5, 6, 8.
+// Proof:   pool_test.cc, pool_model_test.cc, pool_thread_test.cc.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <span>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "pool/arena.h"
+#include "pool/size_classes.h"
+#include "pool/span.h"
+
+namespace uzram {
+
+struct Handle {
+  std::uint64_t value = 0;  // Offset in the pool / kClassStepBytes.
+  friend bool operator==(const Handle&, const Handle&) = default;
+};
+inline constexpr int kHandleBits = 36;
+
+// Whether an allocation may make more pages resident than the limit allows.
+enum class LimitRule { Obey, Exceed };
+
+class Pool {
+ public:
+  // Requires: [offset, offset + bytes) lies in the arena; both are multiples of kSpanBytes; the
+  // arena outlives it.
+  static Result<std::unique_ptr<Pool>> create(const Arena& arena, std::uint64_t offset,
+                                              std::uint64_t bytes);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // Requires: 1 <= bytes <= kPageBytes. Does not touch the object's memory.
+  [[nodiscard]] Result<Handle> allocate(std::size_t bytes, LimitRule rule);
+  // Requires: allocated with the same number of bytes, and not freed.
+  void free(Handle handle, std::size_t bytes);
+  // The object's bytes, valid until it is freed. Requires: as free.
+  [[nodiscard]] MutableBytes at(Handle handle, std::size_t bytes) const {
+    return {base_ + handle.value * kClassStepBytes, bytes};
+  }
+  // Hints that `handle` is about to be freed or read.
+  void prefetch(Handle handle) const {
+    __builtin_prefetch(&spans_[handle.value / (kSpanBytes / kClassStepBytes)], 1);
+  }
+
+  // --- limits and memory
+  // ---------------------------------------------------------------------------------------
+  void set_limit_pages(std::uint64_t pages) {
+    limit_pages_.store(pages, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t limit_pages() const {
+    return limit_pages_.load(std::memory_order_relaxed);
+  }
+  // Pages that objects have touched and that have not been given back; reserved pages are counted
+  // apart.
+  [[nodiscard]] std::uint64_t resident_pages() const {
+    return resident_pages_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t resident_pages_max() const {
+    return resident_pages_max_.load(std::memory_order_relaxed);
+  }
+  void reset_resident_pages_max();
+  // Resident pages that no object touches: kept for the next allocations, given back by trim.
+  [[nodiscard]] std::uint64_t empty_pages() const {
+    return empty_pages_.load(std::memory_order_relaxed);
+  }
+  // Gives empty pages back until at most `keep_pages` are left. Returns: the pages given back.
+  std::uint64_t trim(std::uint64_t keep_pages);
+  // Keeps at least `pages` of free spans resident ahead of need; 0 ends it. Errors: ENOMEM, and
+  // nothing is kept.
+  Result<void> reserve(std::uint64_t pages);
+  [[nodiscard]] std::uint64_t reserved_pages() const {
+    return reserved_pages_.load(std::memory_order_relaxed);
+  }
+  // Span descriptions in use.
+  [[nodiscard]] std::uint64_t metadata_bytes() const;
+  // Pages that the live objects would need if each class were packed tightly: what compaction can
+  // reach.
+  [[nodiscard]] std::uint64_t tight_pages() const;
+
+  // --- compaction (one at a time; pool_compaction.cc)
+  // ----------------------------------------------------------- Chooses what to empty: afterwards
+  // must_move says which objects stand in the way and allocate avoids their places. Returns: how
+  // many objects must move.
+  std::uint64_t begin_compaction();
+  [[nodiscard]] bool must_move(Handle handle, std::size_t bytes) const;
+  // Lets all places be used again, gives emptied pages back. Returns: the pages given back.
+  std::uint64_t end_compaction();
+
+  // --- recovery
+  // ------------------------------------------------------------------------------------------------
+  // Says that a slot holds this object. Requires: no other thread is in the pool. Returns: false
+  // when the place is outside the pool, not an object of this class, or already taken.
+  [[nodiscard]] bool adopt(Handle handle, std::size_t bytes);
+  // After the last adopt: rebuilds lists and counts, gives back every page that no object touches.
+  Result<void> finish_adoption();
+
+  // Aborts when a description contradicts another. At a quiet moment. Returns: allocated objects.
+  std::uint64_t check_invariants() const;
+
+ private:
+  static constexpr std::size_t kListCount =
+      8;  // Spans of a class by eighths of fullness; full ones in none.
+  struct alignas(64) ClassState {
+    mutable Mutex mutex;
+    std::array<std::uint32_t, kListCount> lists UZ_GUARDED_BY(mutex);
+    std::uint64_t used_count UZ_GUARDED_BY(mutex) = 0;
+    std::uint32_t span_count UZ_GUARDED_BY(mutex) = 0;
+  };
+  struct Place {
+    std::uint32_t span;
+    std::size_t object;
+  };
+
+  Pool(const Arena& arena, std::uint64_t offset, std::uint64_t bytes, Span* spans);
+
+  [[nodiscard]] Place place_of(Handle handle, std::size_t class_index) const;
+  [[nodiscard]] Handle handle_of(Place place, std::size_t class_index) const;
+  void put_in_right_list(ClassState& state, std::uint32_t index) UZ_REQUIRES(state.mutex);
+  void take_from_list(ClassState& state, std::uint32_t index) UZ_REQUIRES(state.mutex);
+  [[nodiscard]] std::uint32_t span_with_room(ClassState& state, std::size_t class_index)
+      UZ_REQUIRES(state.mutex);
+  Result<Handle> allocate_in_class(std::size_t class_index, LimitRule rule);
+  [[nodiscard]] bool try_make_live(Span& span, std::uint64_t pages, LimitRule rule);
+  void make_dead(Span& span, std::uint64_t pages);
+  [[nodiscard]] bool try_add_resident(std::uint64_t pages, LimitRule rule);
+  // Returns: kNoSpan when all addresses are taken.
+  // The span gets that class; class 0: a span to be populated, never one that already is reserved.
+  std::uint32_t take_free_span(std::size_t class_index) UZ_EXCLUDES(free_mutex_);
+  void give_free_span(std::uint32_t index) UZ_EXCLUDES(free_mutex_);
+  // Punch the dead pages of a span, at most `most_pages`. Requires: the span's mutex is held.
+  std::uint64_t punch_dead_pages(Span& span, std::uint32_t index, std::uint64_t most_pages);
+  std::uint64_t trim_span(std::uint32_t index, std::uint64_t most_pages);
+  void release_reserve();
+  // The mutex that guards spans of this class; class 0: free spans.
+  [[nodiscard]] Mutex& mutex_of(std::size_t class_index) {
+    return class_index == 0 ? free_mutex_ : classes_[class_index].mutex;
+  }
+  [[nodiscard]] std::uint32_t touched_span_count() const UZ_EXCLUDES(free_mutex_);
+  std::uint64_t plan_class(std::size_t class_index, std::span<std::uint32_t> candidates);
+  void check_span(const Span& span, std::size_t class_index) const;
+
+  // constant after construction
+  const Arena& arena_;
+  const std::uint64_t arena_offset_;
+  std::byte* const base_;
+  const std::uint32_t span_capacity_;
+  Span* const spans_;  // span_capacity_ descriptions in sparse private memory.
+
+  // synchronizes itself; relaxed: plain counts that publish nothing.
+  std::atomic<std::uint64_t> limit_pages_{0};
+  std::atomic<std::uint64_t> resident_pages_{0};
+  std::atomic<std::uint64_t> resident_pages_max_{0};
+  std::atomic<std::uint64_t> empty_pages_{0};
+  std::atomic<std::uint64_t> reserved_pages_{0};
+  std::array<ClassState, kClassCount + 1> classes_;
+
+  // guarded by free_mutex_ (taken after a class mutex, never before one)
+  mutable Mutex free_mutex_;
+  std::uint32_t free_list_ UZ_GUARDED_BY(free_mutex_) =
+      kNoSpan;  // Given back, maybe with resident pages.
+  std::uint32_t reserved_list_ UZ_GUARDED_BY(free_mutex_) =
+      kNoSpan;  // All kSpanPages resident, ahead of need.
+  std::uint32_t touched_spans_ UZ_GUARDED_BY(free_mutex_) =
+      0;  // Spans from here on were never used.
+};
+
+}  // namespace uzram

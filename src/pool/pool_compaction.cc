@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compaction: which objects have to move so that a class fits into its fullest spans.
+//
+// The pool does not know which slots point to an object, and does not have to: it only forbids
+// places. The store goes through the slot table once and moves every object that stands on a
+// forbidden place (store/compaction.cc). A back-reference in each object would cost 4 bytes for
+// every stored page; a walk over the table costs 8 bytes of reading per page, once per compaction
+// of the whole pool.
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "base/check.h"
+#include "pool/pool.h"
+
+namespace uzram {
+
+std::uint64_t Pool::plan_class(std::size_t class_index, std::span<std::uint32_t> candidates) {
+  const SizeClass& size_class = kSizeClasses[class_index];
+  ClassState& state = classes_[class_index];
+  MutexLock lock(state.mutex);
+  const auto end = std::remove_if(candidates.begin(), candidates.end(), [&](std::uint32_t index) {
+    return spans_[index].class_index.load(std::memory_order_relaxed) != class_index;
+  });
+  std::sort(candidates.begin(), end, [&](std::uint32_t a, std::uint32_t b) {
+    return spans_[a].used_count != spans_[b].used_count
+               ? spans_[a].used_count > spans_[b].used_count
+               : a < b;
+  });
+  std::uint64_t used = 0;
+  std::uint64_t live_pages = 0;
+  for (auto it = candidates.begin(); it != end; ++it) {
+    used += spans_[*it].used_count;
+    live_pages += static_cast<std::uint64_t>(std::popcount(spans_[*it].live_pages));
+  }
+  if (tight_pages_for(size_class, used) >= live_pages) return 0;
+  std::uint64_t moves = 0;
+  std::uint64_t rest = used;  // Objects that still need a place, going from the fullest span on.
+  for (auto it = candidates.begin(); it != end; ++it) {
+    Span& span = spans_[*it];
+    span.limit = static_cast<std::uint16_t>(std::min<std::uint64_t>(rest, size_class.object_count));
+    rest -= span.limit;
+    for (std::size_t object = span.limit; object < size_class.object_count; ++object) {
+      moves += span.is_used(object) ? 1 : 0;
+    }
+    put_in_right_list(state, *it);
+  }
+  return moves;
+}
+
+std::uint64_t Pool::begin_compaction() {
+  std::array<std::vector<std::uint32_t>, kClassCount + 1> by_class;
+  const std::uint32_t count = touched_span_count();
+  for (std::uint32_t index = 0; index < count; ++index) {
+    by_class[spans_[index].class_index.load(std::memory_order_relaxed)].push_back(index);
+  }
+  std::uint64_t moves = 0;
+  for (std::size_t i = 1; i <= kClassCount; ++i) {
+    if (!by_class[i].empty()) moves += plan_class(i, by_class[i]);
+  }
+  return moves;
+}
+
+bool Pool::must_move(Handle handle, std::size_t bytes) const {
+  const std::size_t class_index = class_index_for(bytes);
+  const Place place = place_of(handle, class_index);
+  MutexLock lock(classes_[class_index].mutex);
+  return place.object >= spans_[place.span].limit;
+}
+
+std::uint64_t Pool::end_compaction() {
+  const std::uint32_t count = touched_span_count();
+  for (std::uint32_t index = 0; index < count; ++index) {
+    Span& span = spans_[index];
+    const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
+    if (class_index == 0) continue;
+    ClassState& state = classes_[class_index];
+    MutexLock lock(state.mutex);
+    if (span.class_index.load(std::memory_order_relaxed) != class_index) continue;
+    span.limit = kSizeClasses[class_index].object_count;
+    put_in_right_list(state, index);
+  }
+  return trim(0);
+}
+
+// --- invariants
+// ------------------------------------------------------------------------------------------------------
+
+void Pool::check_span(const Span& span, std::size_t class_index) const {
+  std::uint64_t used = 0;
+  for (const std::uint64_t word : span.used_objects)
+    used += static_cast<std::uint64_t>(std::popcount(word));
+  UZ_CHECK(used == span.used_count);
+  std::uint64_t live = 0;
+  if (class_index != 0) {
+    const SizeClass& size_class = kSizeClasses[class_index];
+    UZ_CHECK(span.used_count > 0 && span.used_count <= size_class.object_count);
+    for (std::size_t object = 0; object < kSpanMostObjects; ++object) {
+      if (!span.is_used(object)) continue;
+      UZ_CHECK(object < size_class.object_count);
+      live |= pages_of_object(size_class, object);
+    }
+  }
+  UZ_CHECK(live == span.live_pages);
+  UZ_CHECK((span.live_pages & ~span.resident_pages) == 0);
+  UZ_CHECK(!span.is_reserved || span.resident_pages == ~std::uint64_t{0});
+}
+
+std::uint64_t Pool::check_invariants() const {
+  std::uint64_t objects = 0;
+  std::uint64_t resident = 0;
+  std::uint64_t empty = 0;
+  std::uint64_t reserved = 0;
+  std::array<std::uint64_t, kClassCount + 1> used_by_class{};
+  const std::uint32_t count = touched_span_count();
+  for (std::uint32_t index = 0; index < count; ++index) {
+    const Span& span = spans_[index];
+    const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
+    check_span(span, class_index);
+    used_by_class[class_index] += span.used_count;
+    objects += span.used_count;
+    const auto dead =
+        static_cast<std::uint64_t>(std::popcount(span.resident_pages & ~span.live_pages));
+    const auto live = static_cast<std::uint64_t>(std::popcount(span.live_pages));
+    resident += span.is_reserved ? live : live + dead;
+    (span.is_reserved ? reserved : empty) += dead;
+    UZ_CHECK(class_index != 0 || span.is_free_listed);
+  }
+  UZ_CHECK(resident == resident_pages());
+  UZ_CHECK(empty == empty_pages());
+  UZ_CHECK(reserved == reserved_pages());
+  UZ_CHECK(resident_pages() <= resident_pages_max());
+  for (std::size_t i = 1; i <= kClassCount; ++i) {
+    MutexLock lock(classes_[i].mutex);
+    UZ_CHECK(used_by_class[i] == classes_[i].used_count);
+  }
+  return objects;
+}
+
+}  // namespace uzram

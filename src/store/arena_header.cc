@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/arena_header.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "base/check.h"
+#include "pool/arena.h"
+#include "pool/pool.h"
+#include "store/page_check.h"
+
+namespace uzram {
+namespace {
+
+constexpr std::array<char, 8> kMagic = {'u', 'z', 'r', 'a', 'm', 'A', 'R', '1'};
+constexpr std::uint32_t kVersion = 1;
+constexpr std::uint64_t kMostPoolBytes = kClassStepBytes << kHandleBits;
+constexpr std::uint64_t kMostDiskPages = std::uint64_t{1}
+                                         << 32;  // 16 TiB: the table fits into the address space.
+constexpr std::uint64_t kMostDictionaryBytes = 64U << 20;
+
+struct StoredCodec {
+  std::uint8_t id = 0;  // 0: none.
+  std::uint8_t has_level = 0;
+  std::uint8_t has_window_bits = 0;
+  std::uint8_t spare = 0;
+  std::int32_t level = 0;
+  std::int32_t window_bits = 0;
+  std::uint32_t spare2 = 0;
+  std::uint64_t dictionary_offset = 0;
+  std::uint64_t dictionary_bytes = 0;
+};
+
+struct StoredHeader {
+  std::array<char, 8> magic = kMagic;
+  std::uint32_t version = kVersion;
+  std::uint8_t has_page_checks = 0;
+  std::array<std::uint8_t, 3> spare{};
+  std::uint64_t disk_pages = 0;
+  ArenaLayout layout;
+  std::array<StoredCodec, kAlgorithmCount> codecs;
+  std::uint64_t check = 0;  // XXH3 over header_bytes with this field zero.
+};
+static_assert(std::is_trivially_copyable_v<StoredHeader>);
+static_assert(sizeof(StoredHeader) == 8 + 8 + 8 + 48 + 4 * 32 + 8,
+              "no padding: every byte is written");
+
+std::uint64_t header_check(const Arena& arena, StoredHeader header) {
+  header.check = 0;
+  const std::uint64_t fixed = choose_page_check()(&header, sizeof header);
+  const std::byte* rest = arena.base() + sizeof header;
+  return fixed ^ choose_page_check()(rest, header.layout.header_bytes - sizeof header);
+}
+
+std::uint64_t dictionary_bytes_of(const CodecParams& params) {
+  return params.dictionary == nullptr ? 0 : params.dictionary->size();
+}
+
+}  // namespace
+
+Result<ArenaLayout> make_layout(const StoreConfig& config) {
+  if (config.disk_pages == 0) return fail(EINVAL);
+  if (config.disk_pages > kMostDiskPages) return fail(ENOMEM);
+  std::uint64_t dictionaries = 0;
+  for (const CodecChoice& choice : config.codecs)
+    dictionaries += dictionary_bytes_of(choice.params);
+  if (dictionaries > kMostDictionaryBytes) return fail(EINVAL);
+  ArenaLayout layout;
+  layout.header_bytes = round_up(sizeof(StoredHeader) + dictionaries, kPageBytes);
+  layout.table_offset = layout.header_bytes;
+  layout.table_bytes = round_up(config.disk_pages * sizeof(std::uint64_t), kPageBytes);
+  layout.pool_offset = round_up(layout.table_offset + layout.table_bytes, kSpanBytes);
+  // Addresses, not memory. A span holds at least kSpanPages objects of any class, so the device's
+  // size is enough for tightly packed spans; as much again for sparse ones, and some spans for
+  // every class however small the device.
+  const std::uint64_t wanted = config.disk_pages * kPageBytes * 2 + 8 * kClassCount * kSpanBytes;
+  layout.pool_bytes = std::min(round_up(wanted, kSpanBytes), kMostPoolBytes);
+  layout.arena_bytes = layout.pool_offset + layout.pool_bytes;
+  return layout;
+}
+
+void write_arena_header(const Arena& arena, const ArenaLayout& layout, const StoreConfig& config) {
+  UZ_CHECK(arena.bytes() == layout.arena_bytes);
+  StoredHeader header;
+  header.has_page_checks = config.has_page_checks ? 1 : 0;
+  header.disk_pages = config.disk_pages;
+  header.layout = layout;
+  std::uint64_t end = sizeof header;
+  for (int priority = 0; priority < kAlgorithmCount; ++priority) {
+    const auto index = static_cast<std::size_t>(priority);
+    const CodecChoice& choice = config.codecs[index];
+    if (choice.info == nullptr) continue;
+    StoredCodec& stored = header.codecs[index];
+    stored.id = static_cast<std::uint8_t>(choice.info->id);
+    stored.has_level = choice.params.level.has_value() ? 1 : 0;
+    stored.level = choice.params.level.value_or(0);
+    stored.has_window_bits = choice.params.window_bits.has_value() ? 1 : 0;
+    stored.window_bits = choice.params.window_bits.value_or(0);
+    stored.dictionary_offset = end;
+    stored.dictionary_bytes = dictionary_bytes_of(choice.params);
+    if (stored.dictionary_bytes == 0) continue;
+    std::memcpy(arena.base() + end, choice.params.dictionary->data(), stored.dictionary_bytes);
+    end += stored.dictionary_bytes;
+  }
+  UZ_CHECK(end <= layout.header_bytes);
+  header.check = header_check(arena, header);
+  std::memcpy(arena.base(), &header, sizeof header);
+}
+
+Result<StoreConfig> read_arena_header(const Arena& arena) {
+  StoredHeader header;
+  if (arena.bytes() < sizeof header) return fail(EINVAL);
+  std::memcpy(&header, arena.base(), sizeof header);
+  if (header.magic != kMagic || header.version != kVersion) return fail(EINVAL);
+  if (header.layout.header_bytes < sizeof header || header.layout.header_bytes > arena.bytes())
+    return fail(EINVAL);
+  if (header_check(arena, header) != header.check) return fail(EINVAL);
+  StoreConfig config;
+  config.disk_pages = header.disk_pages;
+  config.has_page_checks = header.has_page_checks != 0;
+  for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
+    const StoredCodec& stored = header.codecs[i];
+    if (stored.id == 0) continue;
+    CodecChoice& choice = config.codecs[i];
+    choice.info = find_codec(static_cast<CodecId>(stored.id));
+    if (choice.info == nullptr) return fail(EINVAL);
+    if (stored.has_level != 0) choice.params.level = stored.level;
+    if (stored.has_window_bits != 0) choice.params.window_bits = stored.window_bits;
+    if (stored.dictionary_bytes == 0) continue;
+    if (stored.dictionary_offset > header.layout.header_bytes ||
+        stored.dictionary_bytes > header.layout.header_bytes - stored.dictionary_offset) {
+      return fail(EINVAL);
+    }
+    const auto* bytes = reinterpret_cast<const char*>(arena.base() + stored.dictionary_offset);
+    choice.params.dictionary = std::make_shared<const std::string>(bytes, stored.dictionary_bytes);
+  }
+  const Result<ArenaLayout> layout = make_layout(config);
+  if (!layout || *layout != header.layout || layout->arena_bytes != arena.bytes())
+    return fail(EINVAL);
+  return config;
+}
+
+}  // namespace uzram

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/arena_header.h: the first bytes of an arena: what a new process must know to open it.
+//
+// Shapes:  header page(s) with the dictionaries behind the fixed part | slot table, 8 bytes per
+// page of the device |
+//          pool, from a multiple of kSpanBytes. All by offset; all but the touched pages are holes.
+// Units:   bytes, from the start of the arena.
+// Errors:  read -> EINVAL when it is not an arena of this version or when it is damaged.
+// Laws:    2.
+// Proof:   arena_header_test.cc, store_recovery_test.cc.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "codec/codec.h"
+
+namespace uzram {
+
+class Arena;
+
+inline constexpr int kAlgorithmCount = 4;  // Priorities 0 (primary) to 3.
+
+// One priority's algorithm. `info` is null when none is configured.
+struct CodecChoice {
+  const CodecInfo* info = nullptr;
+  CodecParams params;
+};
+
+struct StoreConfig {
+  std::uint64_t disk_pages = 0;
+  std::array<CodecChoice, kAlgorithmCount> codecs;
+  bool has_page_checks = true;
+};
+
+struct ArenaLayout {
+  std::uint64_t header_bytes = 0;
+  std::uint64_t table_offset = 0;
+  std::uint64_t table_bytes = 0;
+  std::uint64_t pool_offset = 0;
+  std::uint64_t pool_bytes = 0;
+  std::uint64_t arena_bytes = 0;
+  friend bool operator==(const ArenaLayout&, const ArenaLayout&) = default;
+};
+
+// Where everything lies for this configuration. Errors: EINVAL for a device without pages or for
+// dictionaries of more than 64 MiB; ENOMEM for more than 16 TiB.
+[[nodiscard]] Result<ArenaLayout> make_layout(const StoreConfig& config);
+
+// Requires: the arena has layout.arena_bytes.
+void write_arena_header(const Arena& arena, const ArenaLayout& layout, const StoreConfig& config);
+[[nodiscard]] Result<StoreConfig> read_arena_header(const Arena& arena);
+
+}  // namespace uzram

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/lanes.h"
+
+#include <atomic>
+
+namespace uzram {
+
+unsigned thread_number() {
+  static std::atomic<unsigned> next{0};
+  // Relaxed: only has to differ.
+  thread_local const unsigned number = next.fetch_add(1, std::memory_order_relaxed);
+  return number;
+}
+
+namespace {
+
+Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_ptr<Codec>>& codecs,
+                      Lanes& lanes) {
+  auto write = std::make_unique<WriteLane>();
+  auto read = std::make_unique<ReadLane>();
+  lanes.bytes += sizeof(WriteLane) + sizeof(ReadLane);
+  for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
+    if (config.codecs[i].info == nullptr) continue;
+    auto decompressor = codecs[i]->make_decompressor();
+    if (!decompressor) return tl::unexpected(decompressor.error());
+    read->decompressors[i] = std::move(*decompressor);
+    lanes.bytes += codecs[i]->decompressor_bytes();
+  }
+  auto compressor = codecs[0]->make_compressor();
+  if (!compressor) return tl::unexpected(compressor.error());
+  write->compressor = std::move(*compressor);
+  lanes.bytes += codecs[0]->compressor_bytes();
+  lanes.write.push_back(std::move(write));
+  lanes.read.push_back(std::move(read));
+  return {};
+}
+
+}  // namespace
+
+Result<Lanes> make_lanes(const StoreConfig& config, std::size_t lane_count,
+                         std::vector<std::unique_ptr<Codec>>& codecs) {
+  codecs.resize(kAlgorithmCount);
+  for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
+    const CodecChoice& choice = config.codecs[i];
+    if (choice.info == nullptr) continue;
+    auto codec = choice.info->make(choice.params);
+    if (!codec) return tl::unexpected(codec.error());
+    codecs[i] = std::move(*codec);
+  }
+  if (codecs[0] == nullptr) return fail(EINVAL);
+  Lanes lanes;
+  for (std::size_t i = 0; i < lane_count; ++i) {
+    if (const Result<void> added = add_lane(config, codecs, lanes); !added)
+      return tl::unexpected(added.error());
+  }
+  return lanes;
+}
+
+}  // namespace uzram

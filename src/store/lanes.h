@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/lanes.h: codec contexts and scratch memory, one lane for each thread at work.
+//
+// What:    a thread takes a write lane to compress or a read lane to decompress, and gives it back.
+// There are a few
+//          more lanes than processors, and readers have their own, so a reader never queues behind
+//          a compression.
+// Owns:    the contexts and buffers; all are made when the store is.
+// Threads: LaneHolder construction takes a free lane, waiting only when every lane is taken.
+// Laws:    4, 5.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "codec/codec.h"
+#include "store/arena_header.h"
+
+namespace uzram {
+
+struct alignas(64) WriteLane {
+  Mutex mutex;
+  std::unique_ptr<Compressor> compressor;  // The primary algorithm's.
+  alignas(64) std::array<std::byte, kPageBytes> packed;
+  alignas(64) std::array<std::byte, kPageBytes> page;  // A page while it is changed in part.
+};
+
+struct alignas(64) ReadLane {
+  Mutex mutex;
+  std::array<std::unique_ptr<Decompressor>, kAlgorithmCount>
+      decompressors;  // By priority; null when there is none.
+  alignas(64) std::array<std::byte, kPageBytes> page;
+};
+
+// A number that differs between threads, to start looking for a free lane or counter at different
+// places.
+[[nodiscard]] unsigned thread_number();
+
+// Holds one lane of `lanes`.
+template <typename Lane>
+class LaneHolder {
+ public:
+  explicit LaneHolder(std::vector<std::unique_ptr<Lane>>& lanes) UZ_NO_THREAD_SAFETY_ANALYSIS {
+    const std::size_t start = thread_number() % lanes.size();
+    for (std::size_t i = 0; i < lanes.size(); ++i) {
+      Lane& candidate = *lanes[(start + i) % lanes.size()];
+      if (!candidate.mutex.try_lock()) continue;
+      lane_ = &candidate;
+      return;
+    }
+    lane_ = lanes[start].get();
+    lane_->mutex.lock();
+  }
+  ~LaneHolder() UZ_NO_THREAD_SAFETY_ANALYSIS { lane_->mutex.unlock(); }
+  LaneHolder(const LaneHolder&) = delete;
+  LaneHolder& operator=(const LaneHolder&) = delete;
+
+  Lane& operator*() const { return *lane_; }
+  Lane* operator->() const { return lane_; }
+
+ private:
+  Lane* lane_ = nullptr;
+};
+
+struct Lanes {
+  std::vector<std::unique_ptr<WriteLane>> write;
+  std::vector<std::unique_ptr<ReadLane>> read;
+  std::uint64_t bytes = 0;  // Contexts and buffers together.
+};
+
+// Errors: EINVAL when an algorithm refuses its parameters, ENOMEM.
+[[nodiscard]] Result<Lanes> make_lanes(const StoreConfig& config, std::size_t lane_count,
+                                       std::vector<std::unique_ptr<Codec>>& codecs);
+
+}  // namespace uzram

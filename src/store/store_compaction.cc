@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Compaction seen from the slots: walk the table once, move what stands in the way
+// (pool/pool_compaction.cc).
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "store/store.h"
+
+namespace uzram {
+
+bool Store::move_object(PageIndex page) {
+  const SlotWord word = table_.hold(page);
+  const std::size_t bytes = object_bytes(word);
+  if (bytes == 0 || !pool_->must_move(word.handle(), bytes)) {
+    table_.release(page, word);
+    return true;
+  }
+  const Result<Handle> place = pool_->allocate(bytes, LimitRule::Exceed);
+  if (!place) {
+    table_.release(page, word);
+    return false;
+  }
+  std::memcpy(pool_->at(*place, bytes).data(), pool_->at(word.handle(), bytes).data(), bytes);
+  table_.release(page, word.moved_to(*place));
+  pool_->free(word.handle(), bytes);
+  return true;
+}
+
+std::uint64_t Store::compact() {
+  MutexLock lock(compaction_mutex_);
+  const std::uint64_t before = pool_->resident_pages();
+  std::uint64_t moves = pool_->begin_compaction();
+  for (std::uint64_t page = table_.next_touched(0); page < config_.disk_pages && moves > 0;
+       page = table_.next_touched(page + 1)) {
+    const SlotWord word = table_.load({page});
+    const std::size_t bytes = object_bytes(word);
+    if (bytes == 0 || !pool_->must_move(word.handle(), bytes)) continue;
+    if (!move_object({page})) break;
+  }
+  pool_->end_compaction();
+  const std::uint64_t after = pool_->resident_pages();
+  const std::uint64_t given = before > after ? before - after : 0;
+  pages_compacted_.fetch_add(given, std::memory_order_relaxed);
+  return given;
+}
+
+void Store::maintain() {
+  constexpr std::uint64_t kLeastStockPages = 64;
+  const std::uint64_t stock = std::max(kLeastStockPages, pool_->resident_pages() / 128);
+  if (pool_->empty_pages() > stock) pool_->trim(stock / 2);
+  const std::uint64_t tight = pool_->tight_pages();
+  const std::uint64_t resident = pool_->resident_pages();
+  const std::uint64_t waste = resident > tight ? resident - tight : 0;
+  if (waste > kLeastStockPages && waste * 100 > tight * kMostWastePercent) compact();
+}
+
+}  // namespace uzram
