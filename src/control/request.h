@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// control/request.h: one request of the control socket and its answer, both one line of JSON.
+//
+// What:    {"op": NAME, "device": "zram0", ...} in, {"ok": true, "result": ...} or
+//          {"ok": false, "error": {"code": 22, "name": "EINVAL", "text": "..."}} out. Not here:
+//          bytes on a socket.
+// Shapes:  op            | members                                               | result
+//          list          | –                                                     | [device, ...]
+//          create        | size, algorithm?, level?, dict?, winbits?, mem_limit? | device
+//          get           | device, attribute?                                    | text, or all
+//          texts without attribute set           | device, attribute, value | null remove, reset,
+//          compact | device                                       | null stats         | device |
+//          device swap_on       | device, reserve?, priority?                           | [remark,
+//          ...] swap_off      | device                                                | null
+//          attributes    | –                                                     | [{name, mode,
+//          summary}, ...] A device is its name or the path of its disk. Sizes are bytes as JSON
+//          numbers.
+// Errors:  any bytes are safe to pass. EBADMSG not JSON; EINVAL a member of the wrong kind, missing
+// or not known to the
+//          operation; ENODEV no such device; otherwise the operation's own. A create that fails
+//          leaves no device.
+// Threads: from any, several at once.
+// Proof:   request_test.cc, request_fuzz.cc.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace uzram {
+
+class Operations;
+
+// Returns: one line without a newline; always valid JSON.
+[[nodiscard]] std::string answer_request(Operations& operations, std::string_view line);
+
+}  // namespace uzram

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/socket_client.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "control/line_channel.h"
+#include "control/socket_address.h"
+
+namespace uzram {
+
+namespace {
+
+constexpr std::size_t kMostAnswerBytes = std::size_t{16} << 20;
+
+std::string connect_problem(const std::string& path, int code) {
+  switch (code) {
+    case ENOENT:
+    case ECONNREFUSED:
+      return fmt::format("no server answers at {}; start one with: uzram serve", path);
+    case EAGAIN:
+      return fmt::format("the server at {} is busy; try again in a moment", path);
+    case EACCES:
+    case EPERM:
+      return fmt::format("the socket {} belongs to another user; try as root", path);
+    case EINVAL:
+      return fmt::format("the socket path {} is empty or has more than {} bytes", quote(path),
+                         kMostSocketPathBytes);
+    default:
+      return fmt::format("no connection to {} ({})", path, errno_name(code));
+  }
+}
+
+bool is_server_trusted(const FileDescriptor& socket) {
+  ucred peer{};
+  socklen_t peer_bytes = sizeof peer;
+  return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 &&
+         (peer.uid == 0 || peer.uid == ::geteuid() || ::geteuid() == 0);
+}
+
+bool is_answer(const nlohmann::json& answer) {
+  if (!answer.is_object() || !answer.contains("ok") || !answer["ok"].is_boolean()) return false;
+  if (answer["ok"].get<bool>()) return answer.contains("result");
+  if (!answer.contains("error") || !answer["error"].is_object()) return false;
+  const nlohmann::json& error = answer["error"];
+  return error.contains("code") && error["code"].is_number_integer() && error.contains("text") &&
+         error["text"].is_string();
+}
+
+}  // namespace
+
+InputResult<nlohmann::json> call_server(const std::string& path, const nlohmann::json& request) {
+  Result<FileDescriptor> socket = connect_socket(path);
+  if (!socket) return refuse(socket.error().code, connect_problem(path, socket.error().code));
+  if (!is_server_trusted(*socket)) return refuse(EPERM, connect_problem(path, EPERM));
+  LineChannel channel(std::move(*socket), kMostAnswerBytes);
+  const std::string line = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // A server that refuses the connection answers and closes without reading; its words come first.
+  const Result<void> sent = channel.send(line, std::nullopt);
+  const Result<std::string> received = channel.receive(std::nullopt);
+  if (!received) {
+    const int code = sent ? received.error().code : sent.error().code;
+    return refuse(code, fmt::format("the server at {} closed without an answer ({})", path,
+                                    errno_name(code)));
+  }
+  nlohmann::json answer = nlohmann::json::parse(*received, nullptr, false);
+  if (!is_answer(answer)) {
+    return refuse(EBADMSG, fmt::format("what answers at {} is not a uzram server", path));
+  }
+  return answer;
+}
+
+}  // namespace uzram
