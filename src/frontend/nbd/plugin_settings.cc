@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/nbd/plugin_settings.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
+
+#include "control/algorithm_attributes.h"
+#include "control/attribute_table.h"
+#include "device/device.h"
+
+namespace uzram {
+
+namespace {
+
+// NBD carries sizes as signed 64-bit numbers in nbdkit; a page is left for rounding up.
+constexpr std::uint64_t kMostDiskBytes = std::numeric_limits<std::int64_t>::max() - kPageBytes + 1;
+
+InputResult<void> take_size(PluginSettings& settings, std::string_view value) {
+  const InputResult<std::uint64_t> bytes = parse_size("size", value);
+  if (!bytes) return tl::unexpected<InputError>(bytes.error());
+  if (*bytes == 0 || *bytes > kMostDiskBytes) {
+    return refuse(EINVAL, fmt::format("size={} is not between 1 and 8E; try size=1G", value));
+  }
+  settings.disk_bytes = *bytes;
+  return {};
+}
+
+InputResult<void> take_algorithm(PluginSettings& settings, std::string_view value) {
+  Device rehearsal(0);
+  if (!rehearsal.set_algorithm(value)) {
+    return refuse(EINVAL, fmt::format("algorithm={} is not an algorithm; write one of {}",
+                                      quote(value), algorithm_names()));
+  }
+  settings.algorithm = value;
+  return {};
+}
+
+InputResult<int> parse_whole_number(std::string_view name, std::string_view text) {
+  int number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc{} && end == text.data() + text.size()) return number;
+  return refuse(EINVAL,
+                fmt::format("{}={} is not a whole number; try {}=3", name, quote(text), name));
+}
+
+InputResult<void> take_level(PluginSettings& settings, std::string_view value) {
+  const InputResult<int> number = parse_whole_number("level", value);
+  if (!number) return tl::unexpected<InputError>(number.error());
+  settings.level = *number;
+  return {};
+}
+
+InputResult<void> take_window_bits(PluginSettings& settings, std::string_view value) {
+  const InputResult<int> number = parse_whole_number("winbits", value);
+  if (!number) return tl::unexpected<InputError>(number.error());
+  settings.window_bits = *number;
+  return {};
+}
+
+// algorithm_params has no way to write a quotation mark inside a path.
+InputResult<void> take_dictionary(PluginSettings& settings, std::string_view value) {
+  if (value.empty() || value.find('"') != std::string_view::npos) {
+    return refuse(EINVAL, fmt::format("dict={} is not a path that can be used; name a file "
+                                      "without quotation marks in its path",
+                                      quote(value)));
+  }
+  settings.dictionary_path = value;
+  return {};
+}
+
+InputResult<void> take_mem_limit(PluginSettings& settings, std::string_view value) {
+  const InputResult<std::uint64_t> bytes = parse_size("mem_limit", value);
+  if (!bytes) return tl::unexpected<InputError>(bytes.error());
+  settings.mem_limit_bytes = *bytes;
+  return {};
+}
+
+InputResult<void> take_check(PluginSettings& settings, std::string_view value) {
+  if (value != "on" && value != "off") {
+    return refuse(EINVAL,
+                  fmt::format("check={} is neither; write check=on or check=off", quote(value)));
+  }
+  settings.has_page_checks = value == "on";
+  return {};
+}
+
+InputResult<void> take_control(PluginSettings& settings, std::string_view value) {
+  if (value.empty()) {
+    return refuse(EINVAL,
+                  "control= needs the path of the socket to make, like "
+                  "control=/run/user/1000/uzram.control");
+  }
+  settings.control_path = value;
+  return {};
+}
+
+constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
+    PluginKey{"size", "SIZE", "(required) size of the disk, like 1G", take_size},
+    PluginKey{"algorithm", "NAME", "compression algorithm, as comp_algorithm names it",
+              take_algorithm},
+    PluginKey{"level", "N", "level of the algorithm", take_level},
+    PluginKey{"dict", "FILE", "dictionary of the algorithm", take_dictionary},
+    PluginKey{"winbits", "N", "window of deflate, as deflate.winbits", take_window_bits},
+    PluginKey{"mem_limit", "SIZE", "most memory that packed pages may use; 0 for no limit",
+              take_mem_limit},
+    PluginKey{"check", "on|off", "verify each packed page when it is read (standard: on)",
+              take_check},
+    PluginKey{"control", "SOCKET", "serve the control socket of uzram(1) here", take_control},
+};
+
+// name=<VALUE>  summary, one line each.
+constexpr std::size_t kHelpColumn = 20;
+
+constexpr std::size_t help_bytes() {
+  std::size_t bytes = 0;
+  for (const PluginKey& key : kPluginKeys) bytes += kHelpColumn + key.summary.size() + 1;
+  return bytes;
+}
+
+constexpr auto make_help() {
+  std::array<char, help_bytes() + 1> text{};
+  std::size_t used = 0;
+  const auto append = [&](std::string_view part) {
+    for (const char letter : part) text[used++] = letter;
+  };
+  for (const PluginKey& key : kPluginKeys) {
+    const std::size_t line_start = used;
+    append(key.name);
+    append("=<");
+    append(key.value);
+    append(">");
+    while (used < line_start + kHelpColumn) text[used++] = ' ';
+    append(key.summary);
+    append(&key == &kPluginKeys.back() ? "" : "\n");
+  }
+  return text;
+}
+
+constexpr auto kHelp = make_help();
+
+}  // namespace
+
+const std::array<PluginKey, kPluginKeyCount>& plugin_keys() { return kPluginKeys; }
+
+const char* plugin_keys_help() { return kHelp.data(); }
+
+InputResult<std::uint64_t> parse_size(std::string_view name, std::string_view text) {
+  constexpr std::string_view kUnits = "KMGTPE";
+  const auto refused = [&] {
+    return refuse(EINVAL, fmt::format("{}={} is not a size; write bytes, or a number with K, M, G, "
+                                      "T, P or E, like {}=512M",
+                                      name, quote(text), name));
+  };
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return refused();
+  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (unit.empty()) return number;
+  if (unit.ends_with("iB")) unit.remove_suffix(2);
+  if (unit.size() != 1) return refused();
+  const char letter = unit[0] >= 'a' ? static_cast<char>(unit[0] - 'a' + 'A') : unit[0];
+  const std::size_t position = kUnits.find(letter);
+  if (position == std::string_view::npos) return refused();
+  const auto shift = static_cast<unsigned>(10 * (position + 1));
+  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) return refused();
+  return number << shift;
+}
+
+InputResult<void> take_key(PluginSettings& settings, std::string_view name,
+                           std::string_view value) {
+  for (const PluginKey& key : kPluginKeys) {
+    if (key.name == name) return key.take(settings, value);
+  }
+  std::string names;
+  for (const PluginKey& key : kPluginKeys) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", key.name);
+  }
+  return refuse(EINVAL,
+                fmt::format("{} is not a key of this plug-in; it takes {}", quote(name), names));
+}
+
+InputResult<void> apply_settings(const PluginSettings& settings, Device& device) {
+  if (!settings.algorithm.empty()) {
+    InputResult<void> outcome = store_attribute(device, "comp_algorithm", settings.algorithm);
+    if (!outcome) return outcome;
+  }
+  std::string params;
+  if (settings.level) params += fmt::format(" level={}", *settings.level);
+  if (settings.window_bits) params += fmt::format(" deflate.winbits={}", *settings.window_bits);
+  if (!settings.dictionary_path.empty()) {
+    params += fmt::format(" dict=\"{}\"", settings.dictionary_path);
+  }
+  if (!params.empty()) {
+    InputResult<void> outcome = store_attribute(device, "algorithm_params", params);
+    if (!outcome) return outcome;
+  }
+  if (const Result<void> outcome = device.set_page_checks(settings.has_page_checks); !outcome) {
+    return refuse(outcome.error().code, "check: the device has its disksize already");
+  }
+  device.set_mem_limit(settings.mem_limit_bytes);
+  return {};
+}
+
+std::string explain_disksize_error(const PluginSettings& settings, const Device& device, int code) {
+  const CodecInfo& codec = device.algorithm();
+  if (code == EINVAL && settings.level) {
+    const bool takes_level = codec.level.lowest != 0 || codec.level.highest != 0;
+    if (!takes_level) return fmt::format("{} takes no level; leave level= out", codec.name);
+    if (*settings.level < codec.level.lowest || *settings.level > codec.level.highest) {
+      return fmt::format("level={} is not a level of {}; its levels are {} to {}", *settings.level,
+                         codec.name, codec.level.lowest, codec.level.highest);
+    }
+  }
+  if (code == EINVAL && settings.window_bits) {
+    return codec.takes_window_bits
+               ? fmt::format("winbits={} is not a window of {}", *settings.window_bits, codec.name)
+               : fmt::format("{} takes no winbits; leave winbits= out", codec.name);
+  }
+  if (code == EINVAL && !settings.dictionary_path.empty()) {
+    return codec.takes_dictionary ? fmt::format("{} cannot use the dictionary {}", codec.name,
+                                                quote(settings.dictionary_path))
+                                  : fmt::format("{} takes no dict; leave dict= out", codec.name);
+  }
+  return fmt::format("a disk of {} bytes cannot be made here ({})", settings.disk_bytes.value_or(0),
+                     errno_name(code));
+}
+
+}  // namespace uzram

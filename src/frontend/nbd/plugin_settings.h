@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// frontend/nbd/plugin_settings.h: the KEY=VALUE words after `nbdkit uzram`.
+//
+// What:    the table of keys, their syntax, and what they do to a device. Not here: nbdkit's
+//          callbacks (plugin.cc), the life of the device (served_device.h), which levels an
+//          algorithm takes (codec/).
+// Units:   sizes are bytes; a text may end in K, M, G, T, P or E, each with or without "iB".
+// Errors:  every refusal is an InputError whose line says what would have been right.
+// Threads: none of it is shared; nbdkit calls from one thread before it serves.
+// Proof:   plugin_settings_test.cc; tests/nbd/manual_test.py holds the table against the manual
+//          and --help.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "control/input_error.h"
+
+namespace uzram {
+
+class Device;
+
+struct PluginSettings {
+  std::optional<std::uint64_t> disk_bytes;
+  std::string algorithm;  // Empty: the device's standard.
+  std::optional<int> level;
+  std::optional<int> window_bits;
+  std::string dictionary_path;
+  std::uint64_t mem_limit_bytes = 0;  // 0: no limit.
+  bool has_page_checks = true;
+  std::string control_path;  // Empty: no control socket.
+};
+
+struct PluginKey {
+  std::string_view name;
+  std::string_view value;  // What `--help` shows behind the '='.
+  std::string_view summary;
+  InputResult<void> (*take)(PluginSettings& settings, std::string_view value);
+};
+
+// In the order in which `--help` shows them. Names are unique. The first may be given without its
+// name.
+inline constexpr std::size_t kPluginKeyCount = 8;
+[[nodiscard]] const std::array<PluginKey, kPluginKeyCount>& plugin_keys();
+// The table as `nbdkit uzram --help` prints it.
+[[nodiscard]] const char* plugin_keys_help();
+
+// A size in bytes: digits, then an optional unit.
+[[nodiscard]] InputResult<std::uint64_t> parse_size(std::string_view name, std::string_view text);
+
+// One KEY=VALUE. A key that is given twice counts the second time.
+[[nodiscard]] InputResult<void> take_key(PluginSettings& settings, std::string_view name,
+                                         std::string_view value);
+
+// Everything but the size, onto a device without disksize. Reads the dictionary.
+[[nodiscard]] InputResult<void> apply_settings(const PluginSettings& settings, Device& device);
+
+// Why `disksize` was refused with this errno value, in the words of the keys.
+[[nodiscard]] std::string explain_disksize_error(const PluginSettings& settings,
+                                                 const Device& device, int code);
+
+}  // namespace uzram
