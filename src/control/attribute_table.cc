@@ -130,6 +130,22 @@ InputResult<void> store_mem_reserve(Device& device, std::string_view text) {
       fmt::format("mem_reserve: no memory for {} bytes; nothing is reserved now", size.bytes));
 }
 
+// --- page checks -------------------------------------------------------------------------------
+
+InputResult<std::string> show_page_checks(const Device& device) {
+  return device.has_page_checks() ? "1\n" : "0\n";
+}
+
+InputResult<void> store_page_checks(Device& device, std::string_view text) {
+  const Result<bool> is_on = parse_bool(text);
+  if (!is_on) {
+    return refuse(EINVAL,
+                  fmt::format("page_checks: {} is neither on nor off; write 1 or 0", quote(text)));
+  }
+  if (device.set_page_checks(*is_on)) return {};
+  return refuse(EBUSY, "page_checks: the device has its disksize already; reset it first");
+}
+
 // --- statistics --------------------------------------------------------------------------------
 
 template <std::string (*format)(const DeviceStats&)>
@@ -218,6 +234,9 @@ constexpr std::array kDeviceAttributes{
     Attribute{"mem_reserve", kReadWrite,
               "pool memory touched ahead of need, for swap; 0 gives it back (not in the kernel)",
               show_mem_reserve, store_mem_reserve},
+    Attribute{"page_checks", kReadWrite,
+              "1 when packed pages carry a check, before disksize (not in the kernel)",
+              show_page_checks, store_page_checks},
 };
 
 constexpr std::array kClassAttributes{

@@ -2,18 +2,18 @@
 // control/attribute_table.h: every attribute of a device and of the class, as the kernel's sysfs
 // has them.
 //
-// What:    one table of names, modes, texts and errno values; the tree, the command line, JSON and
-// the socket are
-//          made from it. Not here: files (frontend/fuse), words for a shell (app/).
+// What:    one table of names, modes, texts and errno values; the tree, the command line, JSON
+//          and the socket are made from it. Not here: files (frontend/fuse), words for a shell
+//          (app/).
 // Shapes:  a text is what one read() or write() of a sysfs file carries. Shown texts end in a
-// newline; stored texts
-//          may end in one. The callers cut a write to 4096 bytes and drop an empty one, as sysfs
-//          does.
-// Errors:  InputError: the errno that the kernel gives, and one line that says what would have been
-// right. Threads: every function from any thread. Storing may block (reset, disksize, compact);
-// showing does not. Proof:   attribute_table_test.cc (golden texts), attribute_error_test.cc,
-// attribute_fuzz.cc. Source:  the kernel's Documentation/admin-guide/blockdev/zram.rst and what its
-// zram answers.
+//          newline; stored texts may end in one. The callers cut a write to 4096 bytes and drop
+//          an empty one, as sysfs does.
+// Errors:  InputError: the errno that the kernel gives, and one line that says what would have
+//          been right.
+// Threads: every function from any thread. Storing may block (reset, disksize, compact); showing
+//          does not.
+// Proof:   attribute_table_test.cc (golden texts), attribute_error_test.cc, attribute_fuzz.cc.
+// Source:  the kernel's Documentation/admin-guide/blockdev/zram.rst and what its zram answers.
 #pragma once
 
 #include <span>

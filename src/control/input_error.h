@@ -2,12 +2,11 @@
 // control/input_error.h: what a person or a script did wrong, as an errno value and one line of
 // words.
 //
-// What:   InputError and InputResult for everything that comes from outside: attributes, requests,
-// command lines.
-//         Not here: operating errors inside the device (base/result.h); they get their words at
-//         this edge.
+// What:   InputError and InputResult for everything that comes from outside: attributes,
+//         requests, command lines. Not here: operating errors inside the device (base/result.h);
+//         they get their words at this edge.
 // Shapes: `text` is one line without a newline, whatever bytes the input had: quote() makes them
-// printable.
+//         printable.
 #pragma once
 
 #include <string>

@@ -120,6 +120,32 @@ Result<int> parse_int(std::string_view text) {
   return static_cast<int>(-static_cast<std::int64_t>(*value));
 }
 
+Result<bool> parse_bool(std::string_view text) {
+  text = until_nul(text);
+  if (text.empty()) return fail(EINVAL);
+  switch (text[0]) {
+    case '1':
+    case 'y':
+    case 'Y':
+    case 't':
+    case 'T':
+      return true;
+    case '0':
+    case 'n':
+    case 'N':
+    case 'f':
+    case 'F':
+      return false;
+    case 'o':
+    case 'O':
+      if (text.size() > 1 && (text[1] == 'n' || text[1] == 'N')) return true;
+      if (text.size() > 1 && (text[1] == 'f' || text[1] == 'F')) return false;
+      return fail(EINVAL);
+    default:
+      return fail(EINVAL);
+  }
+}
+
 std::vector<KeyValue> split_key_values(std::string_view text) {
   text = until_nul(text);
   std::vector<KeyValue> words;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // control/kernel_text.h: numbers and words, read exactly as the kernel reads them from sysfs.
 //
-// What:    the syntaxes that zram's attributes use: sizes (memparse), decimals (kstrtoull,
-// kstrtoint) and key=value
-//          lists (next_arg). Not here: what the values mean (attribute_table.cc), sizes of a
-//          command line (app/).
-// Shapes:  a text ends at its end or at the first NUL byte, since the kernel sees it as a C string.
-// Proof:   kernel_text_test.cc; its expectations were taken from a running kernel.
-// Source:  the kernel's documented behaviour of memparse(), kstrtox and next_arg(), observed
-// through sysfs.
+// What:   the syntaxes that zram's attributes use: sizes (memparse), decimals (kstrtoull,
+//         kstrtoint) and key=value lists (next_arg). Not here: what the values mean
+//         (attribute_table.cc), sizes of a command line (app/).
+// Shapes: a text ends at its end or at the first NUL byte, since the kernel sees it as a C
+//         string.
+// Proof:  kernel_text_test.cc; its expectations were taken from a running kernel.
+// Source: the kernel's documented behaviour of memparse(), kstrtox and next_arg(), observed
+//         through sysfs.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,9 @@ struct MemorySize {
 [[nodiscard]] Result<std::uint64_t> parse_unsigned(std::string_view text, std::uint64_t highest);
 // The same with an optional '-'. Errors: EINVAL, ERANGE.
 [[nodiscard]] Result<int> parse_int(std::string_view text);
+
+// By its first characters, as kstrtobool: 1, y, Y, t, T, on; 0, n, N, f, F, off. Errors: EINVAL.
+[[nodiscard]] Result<bool> parse_bool(std::string_view text);
 
 // The text as the kernel sees it: up to the first NUL byte.
 [[nodiscard]] std::string_view until_nul(std::string_view text);

@@ -5,9 +5,8 @@
 // Shapes:  a line ends in '\n', which is neither given nor taken here.
 // Owns:    the socket.
 // Errors:  EPIPE the other side has closed; EMSGSIZE the line is longer than allowed; ETIMEDOUT;
-// ECANCELED the stop
-//          descriptor became readable; otherwise the socket's. After any of them the channel is of
-//          no more use.
+//          ECANCELED the stop descriptor became readable; otherwise the socket's. After any of
+//          them the channel is of no more use.
 // Threads: one at a time.
 // Proof:   socket_test.cc.
 #pragma once

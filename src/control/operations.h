@@ -2,11 +2,11 @@
 // control/operations.h: what a process that owns devices offers through its control socket.
 //
 // What:    the few things that the attribute table cannot do by itself. A daemon offers all of
-// them; the NBD plug-in
-//          has one device for its whole life and offers only devices().
+//          them; the NBD plug-in has one device for its whole life and offers only devices().
 // Errors:  what is not offered answers EOPNOTSUPP and says so.
 // Threads: every member is called from the socket's client threads, several at once. Members may
-// block for long. Proof:   request_test.cc.
+//          block for long.
+// Proof:   request_test.cc.
 #pragma once
 
 #include <cstdint>

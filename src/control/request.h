@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// control/request.h: one request of the control socket and its answer, both one line of JSON.
+// control/request.h: one request of the control socket and its answer, each one line of JSON.
 //
 // What:    {"op": NAME, "device": "zram0", ...} in, {"ok": true, "result": ...} or
-//          {"ok": false, "error": {"code": 22, "name": "EINVAL", "text": "..."}} out. Not here:
-//          bytes on a socket.
-// Shapes:  op            | members                                               | result
-//          list          | –                                                     | [device, ...]
-//          create        | size, algorithm?, level?, dict?, winbits?, mem_limit? | device
-//          get           | device, attribute?                                    | text, or all
-//          texts without attribute set           | device, attribute, value | null remove, reset,
-//          compact | device                                       | null stats         | device |
-//          device swap_on       | device, reserve?, priority?                           | [remark,
-//          ...] swap_off      | device                                                | null
-//          attributes    | –                                                     | [{name, mode,
-//          summary}, ...] A device is its name or the path of its disk. Sizes are bytes as JSON
-//          numbers.
+//          {"ok": false, "error": {"code": 22, "name": "EINVAL", "text": "..."}} out.
+//          Not here: bytes on a socket (socket_server.h).
+// Shapes:  op          members                                                -> result
+//          list                                                               -> [device, ...]
+//          create      size, algorithm?, level?, dict?, winbits?, mem_limit?  -> device
+//          get         device, attribute?        -> its text, or {name: text} without attribute
+//          set         device, attribute, value                               -> null
+//          remove      device                                                 -> null
+//          reset       device                                                 -> null
+//          compact     device                                                 -> null
+//          stats       device                                                 -> device
+//          swap_on     device, reserve?, priority?                            -> [remark, ...]
+//          swap_off    device                                                 -> null
+//          attributes                                      -> [{name, mode, summary}, ...]
+//          A device is given by its name or by the path of its disk. Sizes are bytes as numbers.
 // Errors:  any bytes are safe to pass. EBADMSG not JSON; EINVAL a member of the wrong kind, missing
-// or not known to the
-//          operation; ENODEV no such device; otherwise the operation's own. A create that fails
-//          leaves no device.
-// Threads: from any, several at once.
+//          or not known to the operation; ENODEV no such device; otherwise the operation's own.
+//          A create that fails leaves no device.
+// Threads: any, several at once.
 // Proof:   request_test.cc, request_fuzz.cc.
 #pragma once
 

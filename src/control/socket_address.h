@@ -2,8 +2,8 @@
 // control/socket_address.h: a Unix socket's path as the system calls take it.
 //
 // Errors: socket_address -> EINVAL empty, too long, or with a NUL byte. connect_socket -> that,
-// ENOENT no such file,
-//         ECONNREFUSED nobody listens, EAGAIN the server's queue is full, EACCES not permitted.
+//         ENOENT no such file, ECONNREFUSED nobody listens, EAGAIN the server's queue is full,
+//         EACCES not permitted.
 // Proof:  socket_test.cc.
 #pragma once
 

@@ -3,10 +3,9 @@
 //
 // Shapes:  an answer has at most 16 MiB.
 // Errors:  call_server -> ENOENT or ECONNREFUSED no server there; EAGAIN it has too many clients
-// waiting; EACCES not
-//          permitted; EPERM the server belongs to another user than root or oneself; EPIPE it
-//          closed without an answer; EBADMSG it answered what is no answer. A refusal by the server
-//          is an answer, not an error here.
+//          waiting; EACCES not permitted; EPERM the server belongs to another user than root or
+//          oneself; EPIPE it closed without an answer; EBADMSG it answered what is no answer. A
+//          refusal by the server is an answer, not an error here.
 // Threads: any. Waits as long as the server works.
 // Proof:   socket_test.cc.
 #pragma once

@@ -2,19 +2,18 @@
 // control/socket_server.h: the control socket of a process that owns devices.
 //
 // What:    a Unix stream socket that only its owner and root may use; one JSON request per line,
-// one JSON answer per
-//          line (request.h). Its threads are its own, so a slow client or a long reset never holds
-//          up a disk.
-// Shapes:  a request has at most 64 KiB; at most `most_clients` are served at once and the next one
-// is told EAGAIN; a
-//          client that is silent in the middle of a line, or does not take its answer, loses its
-//          connection.
-// Owns:    the socket file: created with mode 0600, removed on stop. A file that a dead server left
-// is replaced. Errors:  start -> EINVAL path too long; EADDRINUSE a live server answers there;
-// EEXIST another kind of file is there;
-//          otherwise from the system (no such folder, not permitted).
+//          one JSON answer per line (request.h). Its threads are its own, so a slow client or a
+//          long reset never holds up a disk.
+// Shapes:  a request has at most 64 KiB; at most `most_clients` are served at once and the next
+//          one is told EAGAIN; a client that is silent in the middle of a line, or does not take
+//          its answer, loses its connection.
+// Owns:    the socket file: created with mode 0600, removed on stop. A file that a dead server
+//          left is replaced.
+// Errors:  start -> EINVAL path too long; EADDRINUSE a live server answers there; EEXIST another
+//          kind of file is there; otherwise from the system (no such folder, not permitted).
 // Threads: start and stop from one thread. The destructor stops: it waits for requests that are
-// being answered. Proof:   socket_test.cc.
+//          being answered.
+// Proof:   socket_test.cc.
 #pragma once
 
 #include <sys/stat.h>

@@ -72,10 +72,10 @@ std::string format_block_stat(const DeviceStats& stats) {
 
 std::string format_total_stat(const DeviceStats& stats) {
   return fmt::format(
-      "orig_data_size {}\ncompr_data_size {}\nmem_used_total {}\ntable_bytes {}\n"
+      "orig_data_size {}\nmem_used_total {}\ntable_bytes {}\n"
       "pool_metadata_bytes {}\ncontext_bytes {}\nreserved_bytes {}\ntotal_bytes {}\n",
-      stats.orig_data_bytes, stats.compr_data_bytes, stats.mem_used_bytes, stats.table_bytes,
-      stats.pool_metadata_bytes, stats.context_bytes, stats.reserved_bytes, stats.total_bytes());
+      stats.orig_data_bytes, stats.mem_used_bytes, stats.table_bytes, stats.pool_metadata_bytes,
+      stats.context_bytes, stats.reserved_bytes, stats.total_bytes());
 }
 
 }  // namespace uzram

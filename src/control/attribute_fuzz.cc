@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any bytes as a sequence of attribute writes, with data in between; after each the laws hold.
+//
+// Shapes: commands of one byte (an attribute's row, or one of the data commands); for an attribute
+//         one byte of length and that many bytes of text.
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/check.h"
+#include "control/attribute_table.h"
+#include "device/device.h"
+
+namespace uzram {
+namespace {
+
+constexpr std::uint64_t kMostDiskBytes = 1ULL << 40;
+
+class Input {
+ public:
+  Input(const std::uint8_t* data, std::size_t size)
+      : text_(reinterpret_cast<const char*>(data), size) {}
+  [[nodiscard]] bool is_empty() const { return text_.empty(); }
+  std::uint8_t byte() { return static_cast<std::uint8_t>(take(1)[0]); }
+  std::string_view take(std::size_t most) {
+    const std::string_view taken = text_.substr(0, most);
+    text_.remove_prefix(taken.size());
+    return taken;
+  }
+
+ private:
+  std::string_view text_;
+};
+
+void touch_data(Device& device, std::uint8_t seed) {
+  if (!device.is_initialised()) return;
+  std::vector<std::byte> page(kPageBytes);
+  for (std::size_t i = 0; i < page.size(); ++i) {
+    page[i] = static_cast<std::byte>((i * seed) >> (seed % 7));
+  }
+  const std::uint64_t offset = seed % (device.disksize() / kPageBytes) * kPageBytes;
+  if (!device.write(offset, page)) return;  // A limit may forbid it.
+  std::vector<std::byte> out(kPageBytes);
+  UZ_CHECK(device.read(offset, out).has_value());
+  UZ_CHECK(out == page);
+}
+
+void store_text(Device& device, const Attribute& attribute, std::string_view text) {
+  const std::string before = device.is_initialised() ? *show_attribute(device, "disksize") : "";
+  // A dictionary's path would let the input choose what this process reads.
+  if (text.find("dict") != std::string_view::npos) return;
+  const InputResult<void> outcome = attribute.store(device, text);
+  if (outcome) {
+    if (device.disksize() > kMostDiskBytes) UZ_CHECK(device.reset().has_value());
+    return;
+  }
+  UZ_CHECK(outcome.error().code > 0);
+  UZ_CHECK(outcome.error().text.find('\n') == std::string::npos);
+  UZ_CHECK(before.empty() || before == *show_attribute(device, "disksize"));
+}
+
+void run(Input input) {
+  Device device(0);
+  const auto attributes = device_attributes();
+  for (int commands = 0; !input.is_empty() && commands < 64; ++commands) {
+    const std::uint8_t command = input.byte();
+    const std::size_t row = command % (attributes.size() + 2);
+    if (row >= attributes.size()) {
+      touch_data(device, command);
+      continue;
+    }
+    const Attribute& attribute = attributes[row];
+    const std::size_t text_bytes = input.is_empty() ? 0 : input.byte();
+    const std::string_view text = input.take(text_bytes);
+    if (attribute.store != nullptr && attribute.name != "mem_reserve") {
+      store_text(device, attribute, text);
+    }
+    if (attribute.show != nullptr) UZ_CHECK(attribute.show(device)->ends_with('\n'));
+    device.check_invariants();
+  }
+}
+
+}  // namespace
+}  // namespace uzram
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  uzram::run(uzram::Input(data, size));
+  return 0;
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/stat_text.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace uzram {
+namespace {
+
+DeviceStats numbered_stats() {
+  DeviceStats stats;
+  std::uint64_t value = 1;
+  for (const StatField& field : stat_fields()) stats.*field.value = value++;
+  return stats;
+}
+
+TEST(StatText, OfAnEmptyDeviceIsTheKernels) {
+  const DeviceStats empty;
+  EXPECT_EQ(format_mm_stat(empty),
+            "       0        0        0        0        0        0        0        0        0\n");
+  EXPECT_EQ(format_io_stat(empty), "       0        0 0        0\n");
+  EXPECT_EQ(format_debug_stat(empty), "version: 1\n0        0\n");
+  EXPECT_EQ(
+      format_block_stat(empty),
+      "       0        0        0        0        0        0        0        0        0        0"
+      "        0        0        0        0        0        0        0\n");
+}
+
+TEST(StatText, PutsEachNumberIntoItsColumn) {
+  const DeviceStats stats = numbered_stats();
+  EXPECT_EQ(format_mm_stat(stats),
+            "       1        2        3        4        5        6        7        8        9\n");
+  EXPECT_EQ(format_io_stat(stats), "      10       11 0       13\n");
+  EXPECT_EQ(
+      format_block_stat(stats),
+      "      14        0       15        0       16        0       17        0        0        0"
+      "        0       18        0       19        0        0        0\n");
+  EXPECT_EQ(format_total_stat(stats),
+            "orig_data_size 1\nmem_used_total 3\ntable_bytes 20\npool_metadata_bytes 21\n"
+            "context_bytes 22\nreserved_bytes 23\ntotal_bytes 89\n");
+}
+
+TEST(StatText, WidensAColumnRatherThanCutANumber) {
+  DeviceStats stats;
+  stats.orig_data_bytes = ~0ULL;
+  stats.failed_writes = 123456789012ULL;
+  EXPECT_EQ(format_mm_stat(stats),
+            "18446744073709551615        0        0        0        0        0        0        0"
+            "        0\n");
+  EXPECT_EQ(format_io_stat(stats), "       0 123456789012 0        0\n");
+}
+
+TEST(StatFields, HaveUniqueNames) {
+  std::set<std::string_view> names;
+  for (const StatField& field : stat_fields()) EXPECT_TRUE(names.insert(field.name).second);
+}
+
+}  // namespace
+}  // namespace uzram
