@@ -29,7 +29,7 @@ CLIENT_SECONDS = 120
 
 
 def find_plugin():
-    """The plug-in's path; fails the run when it has not been built, since nothing could be tested."""
+    """The plug-in's path; without it nothing could be tested, so the run fails."""
     folders = [os.environ["UZRAM_BUILD"]] if os.environ.get("UZRAM_BUILD") else [
         f"{ROOT}/build/release", f"{ROOT}/build/dev",
         *sorted(glob.glob(f"{ROOT}/build/*"), key=os.path.getmtime, reverse=True)]
@@ -94,7 +94,7 @@ def use_system_python():
 
 
 def sample_bytes(byte_count, seed=1):
-    """Pages as memory has them: text that packs well, noise that does not, zeros, one repeated word."""
+    """Pages as memory has them: text that packs well, noise that does not, zeros, one word."""
     numbers = random.Random(seed)
     words = [bytes(numbers.choices(b"etaoinshrdlu", k=numbers.randint(3, 9))) for _ in range(500)]
     pages = []
@@ -140,8 +140,9 @@ class Server:
             command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
                        "--no-new-privs", "--bounding-set=-all", *command]
         with open(self.path("log"), "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=os.environ | sanitizer_environment(plugin))
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | sanitizer_environment(plugin))
         deadline = time.monotonic() + START_SECONDS
         while not os.path.exists(self.path("pid")):
             if self.process.poll() is not None or time.monotonic() > deadline:

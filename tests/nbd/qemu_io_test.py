@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""qemu-io's patterns: what is written is read, at any alignment; what is zeroed or discarded is zero."""
+"""qemu-io's patterns: what is written is read, at any alignment; what is zeroed reads as zeros."""
 from nbd_server import NbdCase, main, require_program
 
 
