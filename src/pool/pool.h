@@ -105,8 +105,8 @@ class Pool {
   // many objects must move.
   std::uint64_t begin_compaction();
   [[nodiscard]] bool must_move(Handle handle, std::size_t bytes) const;
-  // Lets all places be used again, gives emptied pages back. Returns: the pages given back.
-  std::uint64_t end_compaction();
+  // Lets all places be used again.
+  void end_compaction();
 
   // --- recovery
   // ------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ bool Pool::must_move(Handle handle, std::size_t bytes) const {
   return place.object >= spans_[place.span].limit;
 }
 
-std::uint64_t Pool::end_compaction() {
+void Pool::end_compaction() {
   const std::uint32_t count = touched_span_count();
   for (std::uint32_t index = 0; index < count; ++index) {
     Span& span = spans_[index];
@@ -80,7 +80,6 @@ std::uint64_t Pool::end_compaction() {
     span.limit = kSizeClasses[class_index].object_count;
     put_in_right_list(state, index);
   }
-  return trim(0);
 }
 
 // --- invariants

@@ -65,8 +65,9 @@ class Store {
     return {table_.next_touched(page.value)};
   }
 
-  // Moves objects together; gives emptied pages back. Returns: the pool pages given back.
-  std::uint64_t compact();
+  // Moves objects together and gives emptied pages back, but for a stock of `keep_pages`.
+  // Returns: the pool pages given back.
+  std::uint64_t compact(std::uint64_t keep_pages = 0);
   // Gives back empty pages beyond a small stock, and compacts when more than kMostWastePercent of
   // the pool is waste.
   void maintain();

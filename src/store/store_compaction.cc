@@ -27,7 +27,7 @@ bool Store::move_object(PageIndex page) {
   return true;
 }
 
-std::uint64_t Store::compact() {
+std::uint64_t Store::compact(std::uint64_t keep_pages) {
   MutexLock lock(compaction_mutex_);
   const std::uint64_t before = pool_->resident_pages();
   std::uint64_t moves = pool_->begin_compaction();
@@ -39,6 +39,7 @@ std::uint64_t Store::compact() {
     if (!move_object({page})) break;
   }
   pool_->end_compaction();
+  pool_->trim(keep_pages);
   const std::uint64_t after = pool_->resident_pages();
   const std::uint64_t given = before > after ? before - after : 0;
   pages_compacted_.fetch_add(given, std::memory_order_relaxed);
@@ -47,12 +48,13 @@ std::uint64_t Store::compact() {
 
 void Store::maintain() {
   constexpr std::uint64_t kLeastStockPages = 64;
+  // What is given back has to be fetched again by the next writes: a little is kept.
   const std::uint64_t stock = std::max(kLeastStockPages, pool_->resident_pages() / 128);
-  if (pool_->empty_pages() > stock) pool_->trim(stock / 2);
   const std::uint64_t tight = pool_->tight_pages();
-  const std::uint64_t resident = pool_->resident_pages();
-  const std::uint64_t waste = resident > tight ? resident - tight : 0;
-  if (waste > kLeastStockPages && waste * 100 > tight * kMostWastePercent) compact();
+  const std::uint64_t in_use = pool_->resident_pages() - pool_->empty_pages();
+  const std::uint64_t waste = in_use > tight ? in_use - tight : 0;
+  if (waste > kLeastStockPages && waste * 100 > tight * kMostWastePercent) compact(stock);
+  if (pool_->empty_pages() > stock + stock / 2) pool_->trim(stock);
 }
 
 }  // namespace uzram
