@@ -13,6 +13,11 @@
 namespace uzram {
 namespace {
 
+// From level 10 on, the library's optimal parser allocates 64 KiB in every call, which a compressor must
+// not do; it packs pages 0.3 % better, in four times the time.
+constexpr int kStrongestLevel = 9;
+static_assert(kStrongestLevel == LZ4HC_CLEVEL_OPT_MIN - 1);
+
 std::optional<std::size_t> pack(LZ4_streamHC_t& stream, ConstBytes block, MutableBytes out) {
   const int room_bytes = static_cast<int>(std::min<std::size_t>(out.size(), INT_MAX));
   const int packed_bytes = LZ4_compress_HC_continue(&stream, char_pointer(block), char_pointer(out),
@@ -96,7 +101,7 @@ class Lz4hcCodec final : public Codec {
 Result<std::unique_ptr<Codec>> make_lz4hc(const CodecParams& params) {
   const Result<int> asked = settle(params, kLz4hc);
   if (!asked) return fail(asked.error().code);
-  const int level = std::min(*asked, LZ4HC_CLEVEL_MAX);
+  const int level = std::min(*asked, kStrongestLevel);
   std::shared_ptr<const PreparedDictionary> prepared;
   if (!dictionary_of(params).empty()) {
     prepared.reset(new (std::nothrow) PreparedDictionary(level, params.dictionary));

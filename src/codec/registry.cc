@@ -2,18 +2,20 @@
 #include <array>
 #include <bit>
 
+#include "codec/c842.h"
 #include "codec/codec.h"
 #include "codec/deflate.h"
 #include "codec/lz4.h"
 #include "codec/lz4hc.h"
 #include "codec/lzo.h"
+#include "codec/lzo_rle.h"
 #include "codec/settings.h"
 #include "codec/zstd.h"
 
 namespace uzram {
 namespace {
 
-constexpr std::array kCodecs = {kLzo, kLz4, kLz4hc, kZstd, kDeflate};
+constexpr std::array kCodecs = {kLzoRle, kLzo, kLz4, kLz4hc, kZstd, kDeflate, kC842};
 
 constexpr bool rows_are_unique() {
   for (std::size_t i = 0; i < kCodecs.size(); ++i) {

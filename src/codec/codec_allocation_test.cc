@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts every call of the allocator while contexts work, also those from inside libraries: this
+// program's malloc is the one below. (operator new calls it too.)
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "codec/codec.h"
+#include "codec/codec_rows.h"
+#include "codec/page_kinds.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UZ_OWN_MALLOC 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UZ_OWN_MALLOC 0
+#endif
+#endif
+#if !defined(UZ_OWN_MALLOC) && defined(__GLIBC__)
+#define UZ_OWN_MALLOC 1
+#endif
+
+namespace {
+thread_local std::size_t allocation_count = 0;
+}  // namespace
+
+#if UZ_OWN_MALLOC
+extern "C" {
+void* __libc_malloc(std::size_t bytes);
+void* __libc_calloc(std::size_t count, std::size_t bytes);
+void* __libc_realloc(void* old, std::size_t bytes);
+void* __libc_memalign(std::size_t alignment, std::size_t bytes);
+void __libc_free(void* memory);
+
+void* malloc(std::size_t bytes) {
+  ++allocation_count;
+  return __libc_malloc(bytes);
+}
+void* calloc(std::size_t count, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* old, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_realloc(old, bytes);
+}
+void* memalign(std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  *memory = __libc_memalign(alignment, bytes);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+void free(void* memory) { __libc_free(memory); }
+}
+#endif
+
+namespace uzram {
+namespace {
+
+// Every kind of page in every size up to block_bytes, into ample and into too little room.
+std::size_t allocations_while_working(const CodecInfo& row, const CodecParams& params) {
+  const auto codec = row.make(params).value();
+  const auto compressor = codec->make_compressor().value();
+  const auto decompressor = codec->make_decompressor().value();
+  std::vector<std::byte> block(params.block_bytes);
+  std::vector<std::byte> out(2 * params.block_bytes);
+  std::size_t allocations = 0;
+  for (std::uint64_t round = 0; round < 300; ++round) {
+    const std::size_t bytes = round % 3 == 0 ? kPageBytes : params.block_bytes;
+    const MutableBytes part = MutableBytes(block).first(bytes);
+    PageMaker(round).fill(kPageKinds[round % kPageKinds.size()], part);
+    const std::size_t before = allocation_count;
+    const auto packed_bytes = compressor->compress(part, out);
+    static_cast<void>(compressor->compress(part, MutableBytes(out).first(0)));
+    if (packed_bytes) {
+      const ConstBytes packed = ConstBytes(out).first(*packed_bytes);
+      static_cast<void>(decompressor->decompress(packed, part));
+      static_cast<void>(decompressor->decompress(packed.first(packed.size() / 2), part));
+    }
+    allocations += allocation_count - before;
+  }
+  return allocations;
+}
+
+class Allocation : public testing::TestWithParam<CodecInfo> {
+ protected:
+  void SetUp() override {
+    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+  }
+};
+
+class AllocationWithDictionary : public Allocation {};
+
+TEST_P(Allocation, IsSeenWhenContextsAreMade) {
+  const std::size_t before = allocation_count;
+  const auto codec = GetParam().make({}).value();
+  const auto compressor = codec->make_compressor();
+  EXPECT_GE(allocation_count - before, 2U);
+}
+
+TEST_P(Allocation, DoesNotHappenWhilePackingAndUnpacking) {
+  for (const std::size_t block_bytes : {kPageBytes, 8 * kPageBytes, 64 * kPageBytes}) {
+    CodecParams params;
+    params.block_bytes = block_bytes;
+    EXPECT_EQ(allocations_while_working(GetParam(), params), 0U) << block_bytes;
+  }
+}
+
+TEST_P(Allocation, DoesNotHappenAtTheEndsOfTheLevels) {
+  for (const int level : {GetParam().level.lowest, GetParam().level.highest}) {
+    if (level == 0) continue;
+    CodecParams params;
+    params.level = level;
+    EXPECT_EQ(allocations_while_working(GetParam(), params), 0U) << level;
+  }
+}
+
+TEST_P(AllocationWithDictionary, DoesNotHappenWithADictionary) {
+  std::string dictionary(30000, '\0');
+  PageMaker(1).fill(PageKind::Text, std::as_writable_bytes(std::span(dictionary)));
+  for (const std::size_t block_bytes : {kPageBytes, 16 * kPageBytes}) {
+    CodecParams params;
+    params.block_bytes = block_bytes;
+    params.dictionary = std::make_shared<const std::string>(dictionary);
+    EXPECT_EQ(allocations_while_working(GetParam(), params), 0U) << block_bytes;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, Allocation, testing::ValuesIn(every_row()), row_name);
+INSTANTIATE_TEST_SUITE_P(Codecs, AllocationWithDictionary,
+                         testing::ValuesIn(rows_with_dictionary()), row_name);
+
+}  // namespace
+}  // namespace uzram
