@@ -189,7 +189,7 @@ Result<void> Device::compact() {
 Result<void> Device::reserve(std::uint64_t bytes) {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return fail(EINVAL);
-  return running_->store->pool().reserve(bytes_to_pages(bytes));
+  return running_->store->reserve(bytes_to_pages(bytes));
 }
 
 // --- numbers

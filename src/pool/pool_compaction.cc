@@ -3,7 +3,7 @@
 //
 // The pool does not know which slots point to an object, and does not have to: it only forbids
 // places. The store goes through the slot table once and moves every object that stands on a
-// forbidden place (store/compaction.cc). A back-reference in each object would cost 4 bytes for
+// forbidden place (store/store_memory.cc). A back-reference in each object would cost 4 bytes for
 // every stored page; a walk over the table costs 8 bytes of reading per page, once per compaction
 // of the whole pool.
 #include <algorithm>

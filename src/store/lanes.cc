@@ -3,6 +3,9 @@
 
 #include <atomic>
 
+#include "base/check.h"
+#include "base/random.h"
+
 namespace uzram {
 
 unsigned thread_number() {
@@ -13,6 +16,20 @@ unsigned thread_number() {
 }
 
 namespace {
+
+// Packs and unpacks one page, so that a context's memory is there before the first request needs it (swap must not
+// ask for memory), and so that a codec that does not return what it was given never gets a real page.
+void warm_up(WriteLane& write, ReadLane& read) {
+  Random random(kPageBytes);
+  for (std::byte& byte : write.page) byte = static_cast<std::byte>('a' + random.below(8));
+  const std::optional<std::size_t> packed_bytes =
+      write.compressor->compress(write.page, write.packed);
+  UZ_CHECK(packed_bytes.has_value());
+  UZ_CHECK(read.decompressors[0]
+               ->decompress(ConstBytes(write.packed).first(*packed_bytes), read.page)
+               .has_value());
+  UZ_CHECK(read.page == write.page);
+}
 
 Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_ptr<Codec>>& codecs,
                       Lanes& lanes) {
@@ -30,6 +47,7 @@ Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_p
   if (!compressor) return tl::unexpected(compressor.error());
   write->compressor = std::move(*compressor);
   lanes.bytes += codecs[0]->compressor_bytes();
+  warm_up(*write, *read);
   lanes.write.push_back(std::move(write));
   lanes.read.push_back(std::move(read));
   return {};

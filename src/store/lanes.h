@@ -5,7 +5,7 @@
 // There are a few
 //          more lanes than processors, and readers have their own, so a reader never queues behind
 //          a compression.
-// Owns:    the contexts and buffers; all are made when the store is.
+// Owns:    the contexts and buffers; all are made, and every byte of them touched, when the store is made.
 // Threads: LaneHolder construction takes a free lane, waiting only when every lane is taken.
 // Laws:    4, 5.
 #pragma once
@@ -23,15 +23,15 @@ namespace uzram {
 struct alignas(64) WriteLane {
   Mutex mutex;
   std::unique_ptr<Compressor> compressor;  // The primary algorithm's.
-  alignas(64) std::array<std::byte, kPageBytes> packed;
-  alignas(64) std::array<std::byte, kPageBytes> page;  // A page while it is changed in part.
+  alignas(64) std::array<std::byte, kPageBytes> packed{};
+  alignas(64) std::array<std::byte, kPageBytes> page{};  // A page while it is changed in part.
 };
 
 struct alignas(64) ReadLane {
   Mutex mutex;
   std::array<std::unique_ptr<Decompressor>, kAlgorithmCount>
       decompressors;  // By priority; null when there is none.
-  alignas(64) std::array<std::byte, kPageBytes> page;
+  alignas(64) std::array<std::byte, kPageBytes> page{};
 };
 
 // A number that differs between threads, to start looking for a free lane or counter at different

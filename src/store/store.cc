@@ -30,6 +30,7 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
              std::unique_ptr<Pool> pool, std::vector<std::unique_ptr<Codec>> codecs, Lanes lanes)
     : config_(std::move(config)),
       arena_(std::move(arena)),
+      layout_(layout),
       page_check_(choose_page_check()),
       codecs_(std::move(codecs)),
       pool_(std::move(pool)),

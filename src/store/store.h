@@ -65,6 +65,9 @@ class Store {
     return {table_.next_touched(page.value)};
   }
 
+  // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that store no more than that
+  // touch no new memory. 0 gives the pool's part back. Errors: ENOMEM, and then nothing is kept.
+  Result<void> reserve(std::uint64_t pool_pages);
   // Moves objects together and gives emptied pages back, but for a stock of `keep_pages`.
   // Returns: the pool pages given back.
   std::uint64_t compact(std::uint64_t keep_pages = 0);
@@ -119,6 +122,7 @@ class Store {
   // constant after construction
   const StoreConfig config_;
   const std::unique_ptr<Arena> arena_;
+  const ArenaLayout layout_;
   const PageCheckFunction page_check_;
   const std::vector<std::unique_ptr<Codec>> codecs_;  // By priority; null when there is none.
   // synchronizes itself

@@ -39,12 +39,10 @@ SlotWord Store::recovered_word(SlotWord word) {
 }
 
 Result<void> Store::recover() {
-  const Result<ArenaLayout> layout = make_layout(config_);
-  UZ_CHECK(layout.has_value());
-  const std::uint64_t table_end = layout->table_offset + layout->table_bytes;
-  std::uint64_t offset = arena_->next_resident(layout->table_offset);
+  const std::uint64_t table_end = layout_.table_offset + layout_.table_bytes;
+  std::uint64_t offset = arena_->next_resident(layout_.table_offset);
   while (offset < table_end) {
-    const std::uint64_t first = (offset - layout->table_offset) / sizeof(std::uint64_t);
+    const std::uint64_t first = (offset - layout_.table_offset) / sizeof(std::uint64_t);
     const std::uint64_t end = std::min(first + SlotTable::kSlotsPerTablePage, config_.disk_pages);
     table_.touch({first});
     for (std::uint64_t page = first; page < end; ++page) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// The store's memory: set aside ahead of need, and given back.
+//
 // Compaction seen from the slots: walk the table once, move what stands in the way
 // (pool/pool_compaction.cc).
 #include <algorithm>
@@ -44,6 +46,19 @@ std::uint64_t Store::compact(std::uint64_t keep_pages) {
   const std::uint64_t given = before > after ? before - after : 0;
   pages_compacted_.fetch_add(given, std::memory_order_relaxed);
   return given;
+}
+
+Result<void> Store::reserve(std::uint64_t pool_pages) {
+  if (pool_pages == 0) return pool_->reserve(0);
+  if (const Result<void> table = arena_->populate(layout_.table_offset, layout_.table_bytes);
+      !table)
+    return table;
+  for (std::uint64_t page = 0; page < config_.disk_pages; page += SlotTable::kSlotsPerTablePage) {
+    table_.touch({page});
+  }
+  // Every class may hold a span whose last pages no other class can use: half a span for each, when all are in use.
+  const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);
+  return pool_->reserve(pool_pages + stranded);
 }
 
 void Store::maintain() {
