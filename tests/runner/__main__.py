@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the tests that CI runs, with a line per stage; full logs are in build/logs/."""
+import argparse
+import signal
+import sys
+import time
+
+import process
+import stages
+from results import FAILED, SKIPPED, Case, Progress, closing_line, count, count_text, minutes
+from results import skip_lines
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="./dev test", description=__doc__)
+    parser.add_argument("--quick", action="store_true",
+                        help="format, rules and the debug build's tests only")
+    parser.add_argument("--list", action="store_true", help="name the stages and stop")
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="run only stages whose name contains NAME")
+    return parser.parse_args()
+
+
+def chosen(options):
+    every = stages.all_stages()
+    if options.quick:
+        every = [stage for stage in every if stage.is_quick]
+    if not options.names:
+        return every
+    for name in options.names:
+        if not any(name in stage.name for stage in every):
+            sys.exit(f"./dev test: no stage has '{name}' in its name; see ./dev test --list")
+    return [stage for stage in every if any(name in stage.name for name in options.names)]
+
+
+def run_stage(label, stage):
+    progress = Progress(label)
+    progress.tell("")
+    try:
+        cases = stage.work(stage.log, progress.tell)
+    except Exception as error:  # A stage that breaks is a failure of that stage, not of the run.
+        cases = [Case(stage.name, FAILED, f"{type(error).__name__}: {error}")]
+    verdict = "FAILED" if count(cases, FAILED) else "ok"
+    progress.end(f"{verdict:6}  {count_text(cases)}")
+    failed = [case for case in cases if case.outcome == FAILED]
+    for case in failed[:20]:
+        print(f"        {case.name}: {case.note or 'failed'}")
+    if failed:
+        print(f"        --- end of {stage.log.relative_to(stages.ROOT)}")
+        for line in process.tail(stage.log):
+            print(f"        | {line}")
+    sys.stdout.flush()
+    return cases
+
+
+def stop(number, _frame):
+    process.running.end_all()
+    sys.exit(128 + number)
+
+
+def main():
+    options = arguments()
+    todo = chosen(options)
+    if options.list:
+        print("\n".join(stage.name for stage in todo))
+        return 0
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    stages.forget_old_logs()
+    started = time.monotonic()
+    width = max(len(stage.name) for stage in todo)
+    found = []
+    for index, stage in enumerate(todo, 1):
+        label = f"[{index:2}/{len(todo)}] {stage.name:{width}}"
+        found.append((stage.name, run_stage(label, stage)))
+    cases = [case for _, part in found for case in part]
+    if count(cases, SKIPPED):
+        print("Skipped:")
+        print("\n".join(skip_lines(found)))
+    print(f"{minutes(time.monotonic() - started)} minutes; logs in build/logs/")
+    print(closing_line(cases))
+    return 1 if count(cases, FAILED) else 0
+
+
+sys.exit(main())
