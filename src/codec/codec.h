@@ -45,10 +45,11 @@ enum class CodecId : std::uint8_t {
 
 // What `algorithm_params` sets. An absent value means the algorithm's default.
 struct CodecParams {
-  std::optional<int> level;
-  std::optional<int> window_bits;                 // deflate.winbits: see deflate.h.
-  std::shared_ptr<const std::string> dictionary;  // Raw bytes; null or empty: there is none.
-  std::size_t block_bytes = kPageBytes;           // The largest block that contexts will be given.
+  std::optional<int> level = std::nullopt;
+  std::optional<int> window_bits = std::nullopt;  // deflate.winbits: see deflate.h.
+  // Raw bytes; null or empty: there is none.
+  std::shared_ptr<const std::string> dictionary = nullptr;
+  std::size_t block_bytes = kPageBytes;  // The largest block that contexts will be given.
 };
 
 class Compressor {

@@ -140,7 +140,9 @@ Result<std::unique_ptr<Codec>> make_zstd(const CodecParams& params) {
   std::shared_ptr<Shared> shared(new (std::nothrow) Shared);
   if (!shared) return fail(ENOMEM);
   shared->level = *level;
-  shared->parameters = ZSTD_getCParams(*level, params.block_bytes, dictionary_bytes);
+  // As the kernel does, for the block alone: parameters for block and dictionary together pack no better
+  // and need up to ten times the memory.
+  shared->parameters = ZSTD_getCParams(*level, params.block_bytes, 0);
   if (dictionary_bytes > 0) {
     shared->dictionary = params.dictionary;
     if (const Result<void> digested = digest_dictionary(*shared); !digested)
