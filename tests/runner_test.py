@@ -40,7 +40,8 @@ class GtestTest(unittest.TestCase):
             [  SKIPPED ] Disk.Loops (0 ms)
             [  FAILED  ] Disk.Writes/0, where GetParam() = lz4
             """, 1)
-        self.assertEqual([Case("Disk.Reads", PASSED), Case("Disk.Writes/0", FAILED),
+        self.assertEqual([Case("Disk.Reads", PASSED),
+                          Case("Disk.Writes/0", FAILED, "a.cc:3: Failure"),
                           Case("Disk.Loops", SKIPPED, "no loop device here")], cases)
 
     def test_result_after_unfinished_output(self):

@@ -25,7 +25,7 @@ class Reader:
         ended = _END.search(text)
         if ended and self.running:
             outcome = _OUTCOMES[ended.group(1)]
-            note = self._skip_reason() if outcome == SKIPPED else ""
+            note = {SKIPPED: self._skip_reason, FAILED: self._failure_text}.get(outcome, str)()
             self.cases.append(Case(ended.group(2), outcome, note))
             self.running = None
         elif self.running:
@@ -36,6 +36,9 @@ class Reader:
             if said.endswith(": Skipped"):
                 return " ".join(self._said[index + 1:]).strip()
         return " ".join(self._said).strip()
+
+    def _failure_text(self):
+        return " | ".join(said.strip() for said in self._said if said.strip())[:400]
 
 
 def finish(reader, program, status, end_text):

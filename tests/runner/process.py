@@ -84,8 +84,10 @@ def run(argv, log_path, seconds, environment=None, on_line=None, cwd=None):
 
 
 def tail(log_path, line_count=60):
+    """The last lines, without those that tell of what went well."""
     try:
         lines = log_path.read_text(errors="replace").splitlines()
     except OSError:
         return []
-    return lines[-line_count:]
+    fine = ("[ RUN      ]", "[       OK ]", "[----------]")
+    return [line for line in lines if not line.startswith(fine)][-line_count:]
