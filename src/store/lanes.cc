@@ -24,7 +24,8 @@ void warm_up(WriteLane& write, ReadLane& read) {
   for (std::byte& byte : write.page) byte = static_cast<std::byte>('a' + random.below(8));
   const std::optional<std::size_t> packed_bytes =
       write.compressor->compress(write.page, write.packed);
-  UZ_CHECK(packed_bytes.has_value());
+  // lz4 at an acceleration of tens of thousands never packs a page, and never unpacks one.
+  if (!packed_bytes) return;
   UZ_CHECK(read.decompressors[0]
                ->decompress(ConstBytes(write.packed).first(*packed_bytes), read.page)
                .has_value());

@@ -105,21 +105,22 @@ class SlotWord {
     return SlotWord((bits_ & ((std::uint64_t{1} << kHandleShift) - 1)) | handle.value
                                                                              << kHandleShift);
   }
-  // Whether every field holds a value that this version writes; what recovery asks first.
+  // Whether this version writes such a word; what recovery asks first.
   [[nodiscard]] constexpr bool is_well_formed() const {
-    if ((bits_ & kSpareMask) != 0) return false;
+    const SlotWord bare = without(kBusy | kClaimed);
     switch (state()) {
       case SlotState::Empty:
-        return without(kBusy | kClaimed).bits() == 0;
+        return bare == SlotWord();
       case SlotState::Same:
-        return (bits_ >> kFillShift & 3) <= 2;
-      case SlotState::Packed:
-        return packed_bytes() != 0;
+        return bare == same(pattern());
       case SlotState::SameStored:
+        return bare == same_stored(handle());
+      case SlotState::Packed:
+        return packed_bytes() != 0 && bare == packed(handle(), packed_bytes(), priority());
       case SlotState::Raw:
-        return packed_bytes() == 0;
+        return bare == raw(handle());
       case SlotState::Lost:
-        return true;
+        return bare == lost();
     }
     return false;
   }
@@ -134,7 +135,6 @@ class SlotWord {
   static constexpr int kSizeShift = 16;
   static constexpr std::uint64_t kSizeMask = 0xfff;
   static constexpr int kHandleShift = 28;
-  static constexpr std::uint64_t kSpareMask = 0xf0e0;
   static constexpr std::uint64_t kPayloadMask = (std::uint64_t{1} << 48) - 1;
   static_assert(kHandleShift + kHandleBits == 64);
 
