@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// app/block_use.h: what the kernel does with a block device: where it is mounted, whether it swaps.
+//
+// Shapes: texts of /proc/self/mountinfo and /proc/swaps are parameters, so that tests can give
+//         their own; paths in them carry octal escapes, which are undone here.
+// Proof:  block_use_test.cc.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace uzram {
+
+struct DeviceNumber {
+  unsigned major = 0;
+  unsigned minor = 0;
+  friend bool operator==(const DeviceNumber&, const DeviceNumber&) = default;
+};
+
+// Returns: nullopt when the path is not a block device.
+[[nodiscard]] std::optional<DeviceNumber> block_device_number(const std::string& path);
+
+// Every mount point of the device in the text of a mountinfo file.
+[[nodiscard]] std::vector<std::string> mount_points(std::string_view mountinfo,
+                                                    DeviceNumber number);
+// Whether the path stands in the text of /proc/swaps.
+[[nodiscard]] bool is_listed_as_swap(std::string_view swaps, std::string_view path);
+
+// Now and here. "[SWAP]" for swap, as zramctl prints; empty when neither.
+[[nodiscard]] std::string mount_point_of(const std::string& block_path);
+[[nodiscard]] bool is_swap_now(const std::string& block_path);
+
+}  // namespace uzram

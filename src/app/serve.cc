@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/serve.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "app/memory_lock.h"
+#include "app/say.h"
+
+namespace uzram {
+
+namespace {
+
+// Signals that end the daemon. Blocked in every thread; one thread waits for them.
+sigset_t ending_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
+  return signals;
+}
+
+void prepare_process() {
+  // A core file would hold the pages of whoever trusts this disk with them.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  ::signal(SIGPIPE, SIG_IGN);
+  const sigset_t signals = ending_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  limit_thread_stacks();
+}
+
+void start_log() {
+  const auto logger = spdlog::stderr_logger_mt("uzram");
+  logger->set_pattern("%Y-%m-%d %H:%M:%S %l %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+void wait_for_end(Daemon& daemon) {
+  const sigset_t signals = ending_signals();
+  while (true) {
+    int signal = 0;
+    if (::sigwait(&signals, &signal) != 0) continue;
+    spdlog::info("{}: taking everything down", ::strsignal(signal));
+    const std::vector<std::string> uses = daemon.try_stop();
+    if (uses.empty()) return;
+    for (const std::string& use : uses) spdlog::warn("still in use: {}", use);
+    spdlog::warn(
+        "staying, since the data would be lost: unmount or 'uzram swap off', then stop me");
+  }
+}
+
+}  // namespace
+
+int serve(DaemonOptions options) {
+  prepare_process();
+  options.is_io_flusher = become_io_flusher().has_value();
+  std::error_code problem;
+  std::filesystem::create_directories(options.state_folder, problem);
+  if (problem) {
+    return say_failure(fmt::format("{} cannot be made ({}); give another --state",
+                                   options.state_folder, errno_name(problem.value())));
+  }
+  start_log();
+  auto daemon = Daemon::start(options);
+  if (!daemon) {
+    return say_failure(fmt::format("{}; without privilege, serve over NBD: nbdkit uzram size=1G",
+                                   daemon.error().text));
+  }
+  spdlog::info("attributes in {}, commands over {}", options.tree_folder, options.socket_path);
+  wait_for_end(**daemon);
+  daemon->reset();
+  spdlog::info("ended; nothing is left behind");
+  return 0;
+}
+
+}  // namespace uzram
