@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The measuring program behind bench/run: one measurement per call, its numbers as JSON on standard
+// output. It judges nothing; targets and ratios are bench/run's.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "bench/io_client.h"
+#include "bench/kernel_bench.h"
+#include "bench/library_bench.h"
+#include "bench/memory_bench.h"
+
+namespace uzram::bench {
+namespace {
+
+struct Options {
+  std::string corpus_path;
+  std::size_t most_pages = 0;
+  bool keeps_same_filled = false;
+  std::string algorithm = "lz4";
+  LibraryPlan library;
+  KernelPlan kernel;
+  ClientPlan client;
+};
+
+void add_common(CLI::App& command, Options& options) {
+  command.add_option("--corpus", options.corpus_path, "corpus.bin of bench/make_corpus")
+      ->required();
+  command.add_option("--pages", options.most_pages, "at most so many pages; 0 for all");
+  command.add_flag("--same-filled", options.keeps_same_filled, "keep same-filled pages");
+}
+
+void add_library(CLI::App& app, Options& options) {
+  CLI::App* command = app.add_subcommand("library", "device against bare library calls");
+  add_common(*command, options);
+  command->add_option("--algorithm", options.library.algorithm)->required();
+  command->add_option("--rounds", options.library.rounds);
+  command->add_option("--processor", options.library.processor);
+  command->add_flag("!--no-checks", options.library.has_page_checks, "without page checks");
+}
+
+void add_kernel(CLI::App& app, Options& options) {
+  CLI::App* command = app.add_subcommand("kernel", "device against a block device, per page");
+  add_common(*command, options);
+  command->add_option("--algorithm", options.kernel.algorithm)->required();
+  command->add_option("--path", options.kernel.path, "block device; is overwritten")->required();
+  command->add_option("--rounds", options.kernel.rounds);
+  command->add_option("--processor", options.kernel.processor);
+}
+
+void add_memory(CLI::App& app, Options& options, const char* name, const char* summary) {
+  CLI::App* command = app.add_subcommand(name, summary);
+  add_common(*command, options);
+  command->add_option("--algorithm", options.algorithm)->required();
+}
+
+void add_client(CLI::App& app, Options& options) {
+  const std::map<std::string, ClientJob> jobs{{"fill", ClientJob::Fill},
+                                              {"verify", ClientJob::Verify},
+                                              {"read", ClientJob::Read},
+                                              {"write", ClientJob::Write}};
+  CLI::App* command = app.add_subcommand("client", "requests to a disk that another serves");
+  add_common(*command, options);
+  command->add_option("--target", options.client.target, "block device, file or nbd URI")
+      ->required();
+  command->add_option("--job", options.client.job, "fill, verify, read or write")
+      ->required()
+      ->transform(CLI::CheckedTransformer(jobs));
+  command->add_option("--depth", options.client.depth)->check(CLI::Range(1, 1024));
+  command->add_option("--block-bytes", options.client.block_bytes)
+      ->check(CLI::Range(4096, 32 << 20));
+  command->add_flag("--sequential", options.client.is_sequential);
+  command->add_option("--seconds", options.client.seconds);
+  command->add_option("--seed", options.client.seed);
+}
+
+Result<nlohmann::json> measure(const CLI::App& app, const Options& options) {
+  const auto corpus =
+      Corpus::load(options.corpus_path, options.most_pages,
+                   options.keeps_same_filled ? SameFilled::Keep : SameFilled::LeaveOut);
+  if (!corpus) return fail(corpus.error().code);
+  if (app.got_subcommand("library")) return measure_library(*corpus, options.library);
+  if (app.got_subcommand("kernel")) return measure_kernel(*corpus, options.kernel);
+  if (app.got_subcommand("memory")) return measure_memory(*corpus, options.algorithm);
+  if (app.got_subcommand("overhead")) return measure_overhead(*corpus, options.algorithm);
+  return run_client(*corpus, options.client);
+}
+
+}  // namespace
+}  // namespace uzram::bench
+
+int main(int argc, char** argv) {
+  uzram::bench::Options options;
+  CLI::App app("uzram_bench: one measurement, as JSON; bench/run calls it");
+  app.require_subcommand(1);
+  add_library(app, options);
+  add_kernel(app, options);
+  add_memory(app, options, "memory", "all memory of a device that holds the corpus");
+  add_memory(app, options, "overhead", "the pool over its packed bytes, as it ages");
+  add_client(app, options);
+  CLI11_PARSE(app, argc, argv);
+  const auto answer = uzram::bench::measure(app, options);
+  if (!answer) {
+    std::fprintf(stderr, "uzram_bench: %s\n", std::strerror(answer.error().code));
+    return 1;
+  }
+  std::cout << answer->dump() << '\n';
+  return 0;
+}
