@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A fuzzer that must fail: it has a planted bug behind four bytes. If a short run does not find it, then
-// the instrumentation or the sanitizers do not work and the other fuzzers' silence means nothing.
+// A fuzzer that must fail: it has a planted bug behind four bytes. If a short run does not find it,
+// then instrumentation or sanitizers do not work and the other fuzzers' silence means nothing.
 #include <cstddef>
 #include <cstdint>
 #include <vector>

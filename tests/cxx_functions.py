@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the functions of a C++ file and their lengths, without a compiler.
 
-A brace opens a function when it stands after a parameter list in a namespace or a class; braces inside
-functions (blocks, lambdas, initialisers) belong to the function around them. Comments, strings and
-preprocessor lines are blanked first. Good enough for code that clang-format has laid out.
+A brace opens a function when it stands after a parameter list in a namespace or a class; braces
+inside functions (blocks, lambdas, initialisers) belong to the function around them. Comments,
+strings and directives are blanked first. Good enough for code that clang-format has laid out.
 """
 import dataclasses
 import re

@@ -88,7 +88,8 @@ class UnittestTest(unittest.TestCase):
         ran = subprocess.run([sys.executable, RUNNER / "run_unittest.py", path, results],
                              capture_output=True, text=True, check=False)
         lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-        return ran.returncode, {c["name"]: (c["outcome"], c["note"]) for c in map(json.loads, lines)}
+        cases = [json.loads(line) for line in lines]
+        return ran.returncode, {case["name"]: (case["outcome"], case["note"]) for case in cases}
 
     def test_outcomes(self):
         status, cases = self.run_file("""\

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """run_unittest.py TEST_FILE RESULT_FILE [PATTERN]: runs the unittest cases of one file.
 
-Each case appends one JSON line {"name", "outcome", "note"} to RESULT_FILE when it ends, so that what
-ran before a crash is known.
+Each case appends one JSON line {"name", "outcome", "note"} to RESULT_FILE when it ends, so that
+what ran before a crash is known.
 """
 import importlib.util
 import json

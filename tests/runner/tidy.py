@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """tidy.py [FILE...]: clang-tidy on these files or on all product files, two or more at a time.
 
-A file that was clean stays clean while it, the project's headers, its compile command and .clang-tidy
-are the same: build/tidy/ remembers that, so a second run looks only at what has changed.
+A file that was clean stays clean while it, the project's headers, its compile command and
+.clang-tidy are the same: build/tidy/ remembers that, so a second run looks only at what changed.
 """
 import concurrent.futures
 import hashlib
