@@ -91,7 +91,10 @@ void Pool::release_reserve() {
     reserved_pages_.fetch_sub(dead, std::memory_order_relaxed);
     resident_pages_.fetch_add(dead, std::memory_order_relaxed);
     empty_pages_.fetch_add(dead, std::memory_order_relaxed);
+    punch_dead_pages(span, index, dead);
   }
+  // Pages that could not be given back are in use from now on.
+  static_cast<void>(try_add_resident(0, LimitRule::Exceed));
 }
 
 std::uint64_t Pool::metadata_bytes() const { return touched_span_count() * sizeof(Span); }

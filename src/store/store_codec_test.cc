@@ -99,7 +99,7 @@ TEST_P(StoreWithWindows, KeepsPages) {
   for (const int bits : {-15, -10, -9, -8}) {
     StoreConfig config = StoreWithCodec::config();
     config.codecs[0].params.window_bits = bits;
-    if (GetParam().make(config.codecs[0].params)) keeps_pages(config);
+    keeps_pages(config);
   }
 }
 

@@ -392,6 +392,8 @@ TEST_F(StoreTest, ReservesPoolAndTableAheadOfNeed) {
     ASSERT_EQ(write(page * 60, page_of(PageKind::Random, page)), 0);
   EXPECT_EQ(resident_bytes_of(store_->arena_descriptor()), reserved);
   ASSERT_EQ(code_of(store_->reserve(0)), 0);
+  EXPECT_LE(resident_bytes_of(store_->arena_descriptor()),
+            store_->table_bytes() + 1501 * kPageBytes);
   store_->free({0}, 100'000);
   store_->compact();
   EXPECT_EQ(store_->pool().resident_pages() + store_->pool().reserved_pages(), 0U);

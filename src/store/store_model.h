@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/store_model.h: a store and a std::map side by side, driven by commands that can be printed.
+//
+// What:   a Command is made from a few bytes, so any byte string is a run: of store_model_test.cc from
+//         a seed, of store_fuzz.cc from a file. After each command the laws hold and what it touched
+//         reads as in the map. The first difference is returned as a sentence.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file_descriptor.h"
+#include "codec/page_kinds.h"
+#include "store/store.h"
+
+namespace uzram {
+
+enum class Verb : std::uint8_t {
+  Write,
+  WritePart,
+  ReadPart,
+  Free,
+  FreeMany,
+  WritePattern,
+  Compact,
+  Maintain,
+  Reopen,
+  Limit,
+  Reserve,
+};
+inline constexpr int kVerbCount = 11;
+
+struct Command {
+  Verb verb = Verb::Write;
+  std::uint64_t page = 0;
+  std::uint64_t page_count = 0;
+  PageKind kind = PageKind::Zeros;
+  std::uint64_t seed = 0;
+  std::size_t offset = 0;
+  std::size_t bytes = 0;
+};
+
+inline constexpr std::size_t kCommandBytes = 8;
+inline constexpr std::uint64_t kModelPages = 1500;  // Three pages of slot table, the last in part.
+
+// Requires: 8 bytes at `raw`.
+inline Command command_from(const std::uint8_t* raw) {
+  Command command;
+  // Mostly writes and frees; the rare ones cost more.
+  constexpr std::array<Verb, 16> kVerbs = {
+      Verb::Write,        Verb::Write,        Verb::Write,     Verb::Write,
+      Verb::WritePart,    Verb::ReadPart,     Verb::WritePart, Verb::Free,
+      Verb::FreeMany,     Verb::WritePattern, Verb::Compact,   Verb::Maintain,
+      Verb::WritePattern, Verb::Reopen,       Verb::Limit,     Verb::Reserve};
+  command.verb = kVerbs[raw[0] % kVerbs.size()];
+  command.page = (raw[1] | raw[2] << 8) % kModelPages;
+  // Often the same few pages, so that they are overwritten.
+  if ((raw[2] & 0x80) != 0) command.page %= 32;
+  command.page_count = std::min<std::uint64_t>(1 + raw[3] % 8, kModelPages - command.page);
+  command.kind = kPageKinds[raw[4] % kPageKinds.size()];
+  command.seed = raw[5];
+  command.offset = (raw[6] * 17U + raw[4]) % kPageBytes;
+  command.bytes = std::min<std::size_t>(raw[7] * 19U, kPageBytes - command.offset);
+  return command;
+}
+
+inline std::string to_text(const Command& c) {
+  constexpr std::array<const char*, kVerbCount> kNames = {
+      "write",   "write_part", "read_part", "free",  "free_many", "write_pattern",
+      "compact", "maintain",   "reopen",    "limit", "reserve"};
+  return fmt::format("{} page {} count {} kind {} seed {} offset {} bytes {}",
+                     kNames[static_cast<std::size_t>(c.verb)], c.page, c.page_count,
+                     static_cast<int>(c.kind), c.seed, c.offset, c.bytes);
+}
+
+class StoreModel {
+ public:
+  using Page = std::array<std::byte, kPageBytes>;
+
+  explicit StoreModel(const StoreConfig& config)
+      : store_(std::move(Store::create(config, kLanes).value())) {}
+
+  // Returns: an empty string when the store and the map agree.
+  std::string run(const Command& command) {
+    std::string difference = apply(command);
+    if (!difference.empty()) return difference;
+    store_->check_invariants();
+    return compare(command.page, command.page_count);
+  }
+
+  // All pages.
+  std::string compare_all() { return compare(0, kModelPages); }
+
+ private:
+  static constexpr std::size_t kLanes = 2;
+
+  std::string apply(const Command& c) {
+    switch (c.verb) {
+      case Verb::Write:
+        return write(c);
+      case Verb::WritePattern:
+        return write_pattern(c);
+      case Verb::WritePart:
+        return write_part(c);
+      case Verb::ReadPart:
+        return read_part(c);
+      case Verb::Free:
+        return free_pages(c.page, c.page_count);
+      case Verb::FreeMany:
+        return free_pages(c.page, std::min<std::uint64_t>(c.page_count * 64, kModelPages - c.page));
+      case Verb::Compact:
+        store_->compact();
+        return store_->pool().resident_pages() <= store_->pool().tight_pages() + reserve_slack()
+                   ? std::string()
+                   : "compaction left more pages than the objects need";
+      case Verb::Maintain:
+        store_->maintain();
+        return {};
+      case Verb::Reopen:
+        return reopen();
+      case Verb::Limit:
+        store_->pool().set_limit_pages(c.seed % 2 == 0 ? 0 : c.seed * 2);
+        limit_pages_ = store_->pool().limit_pages();
+        return {};
+      case Verb::Reserve: {
+        const bool done = store_->pool().reserve(c.seed % 3 == 0 ? c.seed : 0).has_value();
+        has_reserved_ = has_reserved_ || c.seed % 3 == 0;
+        return done ? std::string() : "reserve failed";
+      }
+    }
+    return "no such command";
+  }
+
+  // Reserved spans are never compacted away; which objects stand in them is not the model's business.
+  [[nodiscard]] std::uint64_t reserve_slack() const { return has_reserved_ ? ~0ULL >> 1 : 0; }
+
+  std::string write(const Command& c) {
+    std::vector<std::byte> pages(c.page_count * kPageBytes);
+    std::vector<Page> expected(c.page_count);
+    for (std::uint64_t i = 0; i < c.page_count; ++i) {
+      PageMaker(c.seed + i).fill(c.kind, expected[i]);
+      std::copy(expected[i].begin(), expected[i].end(), pages.begin() + i * kPageBytes);
+    }
+    const Result<void> done = store_->write({c.page}, pages);
+    if (!done && !is_excused(done.error())) return failure("write", done.error());
+    // A failed write has written pages from the start up to the one that did not fit.
+    for (std::uint64_t i = 0; i < c.page_count; ++i) {
+      if (!done && read(c.page + i) != expected[i]) break;
+      pages_[c.page + i] = expected[i];
+    }
+    return {};
+  }
+
+  std::string write_pattern(const Command& c) {
+    const std::uint64_t pattern = Random(c.seed % 8).next() >> (c.seed % 2 * 17);
+    Page page;
+    for (std::size_t i = 0; i < kPageBytes; i += 8) std::memcpy(&page[i], &pattern, 8);
+    const Result<void> done = store_->write({c.page}, page);
+    if (!done) return is_excused(done.error()) ? std::string() : failure("write", done.error());
+    pages_[c.page] = page;
+    return {};
+  }
+
+  std::string write_part(const Command& c) {
+    Page content;
+    PageMaker(c.seed).fill(c.kind, content);
+    const ConstBytes part = ConstBytes(content).first(c.bytes);
+    const Result<void> done = store_->write_part({c.page}, c.offset, part);
+    if (!done) return is_excused(done.error()) ? std::string() : failure("part", done.error());
+    std::copy(part.begin(), part.end(), pages_[c.page].begin() + c.offset);
+    return {};
+  }
+
+  std::string read_part(const Command& c) {
+    std::vector<std::byte> out(c.bytes);
+    const Result<void> done = store_->read_part({c.page}, c.offset, out);
+    if (!done) return failure("read_part", done.error());
+    const Page expected = expected_page(c.page);
+    return std::equal(out.begin(), out.end(), expected.begin() + c.offset)
+               ? std::string()
+               : fmt::format("part of page {} reads differently", c.page);
+  }
+
+  std::string free_pages(std::uint64_t first, std::uint64_t count) {
+    store_->free({first}, count);
+    for (std::uint64_t i = 0; i < count; ++i) pages_.erase(first + i);
+    return {};
+  }
+
+  std::string reopen() {
+    const StoreSums sums = store_->sums();
+    auto opened = Store::open(FileDescriptor(::dup(store_->arena_descriptor())), kLanes);
+    if (!opened) return failure("open", opened.error());
+    store_ = std::move(*opened);
+    store_->pool().set_limit_pages(limit_pages_);
+    has_reserved_ = false;
+    return store_->sums() == sums ? std::string() : "sums differ after recovery";
+  }
+
+  std::string compare(std::uint64_t first, std::uint64_t count) {
+    for (std::uint64_t page = first; page < first + count; ++page)
+      if (read(page) != expected_page(page)) return fmt::format("page {} reads differently", page);
+    return {};
+  }
+
+  Page read(std::uint64_t page) {
+    Page out;
+    out.fill(std::byte{0xee});
+    if (!store_->read({page}, out)) out.fill(std::byte{0xdd});
+    return out;
+  }
+  [[nodiscard]] Page expected_page(std::uint64_t page) const {
+    const auto found = pages_.find(page);
+    return found == pages_.end() ? Page{} : found->second;
+  }
+  [[nodiscard]] bool is_excused(Error error) const {
+    return error.code == ENOSPC && limit_pages_ != 0;
+  }
+  static std::string failure(const char* what, Error error) {
+    return fmt::format("{} failed with errno {}", what, error.code);
+  }
+
+  std::unique_ptr<Store> store_;
+  std::map<std::uint64_t, Page> pages_;
+  std::uint64_t limit_pages_ = 0;
+  bool has_reserved_ = false;
+};
+
+}  // namespace uzram

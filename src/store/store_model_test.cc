@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random commands on a store and on a std::map at once. UZRAM_SEED repeats one run.
+#include "store/store_model.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "store/store_fixture.h"
+
+namespace uzram {
+namespace {
+
+// What runs, for the message when a check of the store ends the process.
+char current_run[256];
+
+void print_current_run(int) {
+  const auto ignored = ::write(STDERR_FILENO, current_run, std::strlen(current_run));
+  static_cast<void>(ignored);
+  std::signal(SIGABRT, SIG_DFL);
+}
+
+void run_commands(const StoreConfig& config, std::uint64_t seed, int command_count) {
+  std::signal(SIGABRT, print_current_run);
+  Random random(seed);
+  StoreModel model(config);
+  for (int i = 0; i < command_count; ++i) {
+    const std::uint64_t raw = random.next();
+    std::array<std::uint8_t, kCommandBytes> bytes{};
+    std::memcpy(bytes.data(), &raw, bytes.size());
+    const Command command = command_from(bytes.data());
+    const std::string text = to_text(command);
+    std::snprintf(current_run, sizeof current_run, "seed %llu, command %d: %s\n",
+                  static_cast<unsigned long long>(seed), i, text.c_str());
+    // The run is the same for any prefix: commands 0 to i are the shortest that fail.
+    ASSERT_EQ(model.run(command), "") << current_run;
+    if (i % 100 == 99) {
+      ASSERT_EQ(model.compare_all(), "") << current_run;
+    }
+  }
+  ASSERT_EQ(model.compare_all(), "") << current_run;
+  std::signal(SIGABRT, SIG_DFL);
+}
+
+std::uint64_t first_seed() {
+  const char* given = std::getenv("UZRAM_SEED");
+  return given == nullptr ? 1 : std::strtoull(given, nullptr, 10);
+}
+
+class StoreModelRun : public testing::TestWithParam<const char*> {};
+
+TEST_P(StoreModelRun, AgreesWithAMap) {
+  constexpr std::uint64_t kRuns = 4;
+  const std::uint64_t first = first_seed();
+  for (std::uint64_t seed = first; seed < first + kRuns && !HasFatalFailure(); ++seed)
+    run_commands(config_of(GetParam(), kModelPages), seed, UZ_UNDER_SANITIZER ? 300 : 1000);
+}
+
+TEST(StoreModel, AgreesWithAMapWithoutPageChecks) {
+  StoreConfig config = config_of("lz4", kModelPages);
+  config.has_page_checks = false;
+  run_commands(config, first_seed(), 1000);
+}
+
+std::string algorithm_name(const testing::TestParamInfo<const char*>& row) { return row.param; }
+
+INSTANTIATE_TEST_SUITE_P(Algorithms, StoreModelRun, testing::Values("lz4", "zstd", "lzo"),
+                         algorithm_name);
+
+}  // namespace
+}  // namespace uzram
