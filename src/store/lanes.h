@@ -20,10 +20,13 @@
 
 namespace uzram {
 
+// Room for what a page that does not shrink packs to: compressors run faster when they need not watch the end.
+inline constexpr std::size_t kPackedRoomBytes = kPageBytes + 256;
+
 struct alignas(64) WriteLane {
   Mutex mutex;
   std::unique_ptr<Compressor> compressor;  // The primary algorithm's.
-  alignas(64) std::array<std::byte, kPageBytes> packed{};
+  alignas(64) std::array<std::byte, kPackedRoomBytes> packed{};
   alignas(64) std::array<std::byte, kPageBytes> page{};  // A page while it is changed in part.
 };
 

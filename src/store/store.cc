@@ -110,8 +110,8 @@ Result<SlotWord> Store::build_same(std::uint64_t pattern, SlotWord old_word) {
 
 Result<SlotWord> Store::build(WriteLane& lane, PageView content, SlotWord old_word) {
   if (const auto pattern = same_filled_pattern(content)) return build_same(*pattern, old_word);
-  const MutableBytes room(lane.packed.data(), kMostObjectBytes - kPageCheckBytes);
-  const std::optional<std::size_t> packed_bytes = lane.compressor->compress(content, room);
+  std::optional<std::size_t> packed_bytes = lane.compressor->compress(content, lane.packed);
+  if (packed_bytes && *packed_bytes > kMostObjectBytes - kPageCheckBytes) packed_bytes.reset();
   const std::size_t bytes = packed_bytes ? *packed_bytes + check_bytes() : kPageBytes;
   const Result<Handle> handle = pool_->allocate(bytes, limit_rule(bytes, old_word));
   if (!handle) return tl::unexpected(handle.error());
