@@ -65,15 +65,19 @@ class FuseAttachment : public Attachment {
  private:
   struct Disk;
 
-  explicit FuseAttachment(FuseAttachmentOptions options);
-  Result<void> prepare_folder();
-  void clear_leftovers();
-  std::shared_ptr<Disk> find(const Device& device) const;
-  std::shared_ptr<Disk> take(const Device& device);
+  explicit FuseAttachment(FuseAttachmentOptions options) : options_(std::move(options)) {}
+  // Requires: no daemon serves this folder.
+  void clear_leftovers() const;
+  Result<std::unique_ptr<FuseDisk>> make_file(Device& device);
+  Result<std::unique_ptr<FuseDisk>> make_file_over_uring(Device& device);
+  [[nodiscard]] std::string file_path(int id) const;
+  [[nodiscard]] std::shared_ptr<Disk> find(const Device& device) const;
+  std::shared_ptr<Disk> take(int id);
 
   // constant after construction
   const FuseAttachmentOptions options_;
-  mutable Mutex mutex_;  // Never held while the system is called.
+  Mutex uring_switch_mutex_;  // Held while the kernel's parameter is changed for a mount.
+  mutable Mutex mutex_;       // Never held while the system is called.
   std::map<int, std::shared_ptr<Disk>> disks_ UZ_GUARDED_BY(mutex_);
 };
 

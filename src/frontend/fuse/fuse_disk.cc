@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/fuse/fuse_disk.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "frontend/fuse/serving_thread.h"
+
+namespace uzram {
+namespace {
+
+Result<void> make_mount_point(const std::string& path) {
+  const FileDescriptor file(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600));
+  if (!file.is_open()) return fail_errno();
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return fail_errno();
+  if (!S_ISREG(status.st_mode)) return fail(EEXIST);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FuseDisk>> FuseDisk::make(Device& device, std::string path,
+                                                 const Settings& settings) {
+  if (const Result<void> made = make_mount_point(path); !made) return tl::unexpected(made.error());
+  std::unique_ptr<FuseDisk> disk(new FuseDisk(device, std::move(path), settings.wants_uring));
+  auto descriptors = mount_fuse_file(disk->path_, settings.thread_count - 1);
+  if (!descriptors) {
+    ::unlink(disk->path_.c_str());
+    return tl::unexpected(descriptors.error());
+  }
+  disk->descriptors_ = std::move(*descriptors);
+  if (const Result<void> done = disk->answer_init(); !done) return tl::unexpected(done.error());
+  if (const Result<void> done = disk->start_serving(); !done) return tl::unexpected(done.error());
+  return disk;
+}
+
+FuseDisk::~FuseDisk() {
+  if (!descriptors_.connection.is_open()) return;
+  unmount_by_force(path_);
+  for (std::thread& thread : threads_) thread.join();
+  uring_.reset();
+  ::unlink(path_.c_str());
+}
+
+Result<void> FuseDisk::answer_init() {
+  auto reader = FuseReader::make(descriptors_.connection.get(), requests_);
+  if (!reader) return tl::unexpected(reader.error());
+  readers_.push_back(std::move(*reader));
+  if (!readers_.front()->serve_init()) return fail(EPROTO);
+  return {};
+}
+
+Result<void> FuseDisk::start_serving() {
+  if ((requests_.agreed_flags() & kInitOverIoUring) != 0) {
+    // Until every queue is there the kernel holds all requests back.
+    auto uring = FuseUring::make(descriptors_.connection.get(), requests_);
+    if (!uring) return tl::unexpected(uring.error());
+    uring_ = std::move(*uring);
+    if (const Result<void> started = uring_->start(); !started) return started;
+  } else {
+    for (const FileDescriptor& clone : descriptors_.clones) {
+      auto reader = FuseReader::make(clone.get(), requests_);
+      if (!reader) return tl::unexpected(reader.error());
+      readers_.push_back(std::move(*reader));
+    }
+  }
+  for (const auto& reader : readers_) {
+    threads_.emplace_back([&serving = *reader] {
+      prepare_serving_thread("uzram-disk");
+      serving.serve();
+    });
+  }
+  return {};
+}
+
+}  // namespace uzram

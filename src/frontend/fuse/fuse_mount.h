@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// frontend/fuse/fuse_mount.h: mounts of FUSE file systems: ours, and what dead daemons left.
+//
+// What:    mounting a file system that is one file, its descriptors, unmounting, leftovers. Not
+//          here: what is said over the descriptors (disk_requests.h).
+// Owns:    FuseDescriptors owns every descriptor of one connection. All are made before the first
+//          request is read, so another process can be given them and outlive this one.
+// Errors:  from the system.
+// Threads: any thread; calls block for short. Only is_dead_mount and clear_dead_mount wait for
+//          an answer, when there is a server that lives.
+// Proof:   fuse_attachment_test.cc, tree_test.cc.
+// Source:  mount(2), mount.fuse3(8), proc_pid_mountinfo(5), the kernel's filesystems/fuse.rst.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/file_descriptor.h"
+#include "base/result.h"
+
+namespace uzram {
+
+struct FuseDescriptors {
+  FileDescriptor connection;           // It alone was given to mount(2).
+  std::vector<FileDescriptor> clones;  // Each has requests of its own; together they share a queue.
+};
+
+// Mounts over the regular file at `path` a file system whose root is a regular file. Nobody answers
+// it yet: touching `path` blocks until somebody serves the descriptors.
+Result<FuseDescriptors> mount_fuse_file(const std::string& path, unsigned clone_count);
+
+// Ends the connection and unmounts, whoever still has files open. Returns: false when nothing was
+// mounted there, and then a connection that is mounted elsewhere lives on.
+bool unmount_by_force(const std::string& path);
+
+// Whether something is mounted exactly there, in this process's view.
+[[nodiscard]] bool is_mount_point(const std::string& path);
+
+// Asks the server of the file system at `path`. Requires: is_mount_point(path).
+[[nodiscard]] bool is_dead_mount(const std::string& path);
+
+// Unmounts `path` when the server of the file system there is dead. Errors: EBUSY it is alive.
+Result<void> clear_dead_mount(const std::string& path);
+
+}  // namespace uzram
