@@ -2,9 +2,9 @@
 // bench/library_bench.h: what storing and fetching a page costs above the compression library.
 //
 // What:   the bare call of the library against Device::write and Device::read, on the same pages in
-//         the same order, turn by turn. Source pages stream from memory; the bare compression writes
-//         to a small hot buffer; the bare decompression reads packed pages that lie scattered over
-//         as much memory as they need, in random order, into a hot page.
+//         the same order, turn by turn. Source pages stream from memory; the bare compression
+//         writes to a small hot buffer; the bare decompression reads packed pages that lie
+//         scattered over as much memory as they need, in random order, into a hot page.
 // Units:  nanoseconds per page; one value per round in the answer.
 #pragma once
 

@@ -21,7 +21,8 @@ class FioTest(NbdCase):
 
     def fio(self, server, *options):
         printed = server.run("fio", "--name=check", "--ioengine=nbd", "--uri=URI",
-                             "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--randseed=17",
+                             "--verify=crc32c", "--verify_fatal=1",
+                             "--verify_state_save=0", "--randseed=17",
                              "--buffer_compress_percentage=50", "--output-format=json", *options)
         jobs = json.loads(printed[printed.index("{"):])["jobs"]
         for job in jobs:

@@ -4,7 +4,9 @@
 The build folder is $UZRAM_BUILD, or the first of build/release, build/dev and the newest other one
 that has the plug-in. A server's sockets and files are in a private folder that goes with it.
 """
+import contextlib
 import glob
+import importlib
 import json
 import os
 import random
@@ -74,23 +76,13 @@ def require_program(*names):
 
 
 def require_libnbd():
-    """libnbd's Python module, which Debian builds for its own Python only."""
-    try:
-        import nbd  # pylint: disable=import-outside-toplevel
-        return nbd
-    except ImportError:
-        raise unittest.SkipTest("python3-libnbd is not installed for this Python") from None
-
-
-def use_system_python():
-    """Runs this program again with Debian's Python when only that one has libnbd's module."""
-    system = "/usr/bin/python3"
-    try:
-        import nbd  # noqa: F401 pylint: disable=import-outside-toplevel,unused-import
-    except ImportError:
-        asked = subprocess.run([system, "-c", "import nbd"], capture_output=True, check=False)
-        if asked.returncode == 0 and os.path.realpath(sys.executable) != os.path.realpath(system):
-            os.execv(system, [system, *sys.argv])
+    """libnbd's Python module. Debian's serves every Python of the same version."""
+    for folder in (None, "/usr/lib/python3/dist-packages"):
+        if folder is not None:
+            sys.path.append(folder)
+        with contextlib.suppress(ImportError):
+            return importlib.import_module("nbd")
+    raise unittest.SkipTest("python3-libnbd is not installed")
 
 
 def sample_bytes(byte_count, seed=1):
@@ -123,7 +115,8 @@ class Server:
         self.pid = None
 
     def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix="uzram-nbd-")
+        # A folder for temporary files of one's own may be closed to others.
+        self.folder = tempfile.mkdtemp(prefix="uzram-nbd-", dir="/tmp" if self.as_nobody else None)
         try:
             self._start()
         except BaseException:

@@ -5,8 +5,7 @@ import errno
 import random
 import threading
 
-from nbd_server import (MIB, PAGE_BYTES, NbdCase, main, require_libnbd, sample_bytes,
-                        use_system_python)
+from nbd_server import MIB, PAGE_BYTES, NbdCase, main, require_libnbd, sample_bytes
 
 
 def sample_noise(page_count):
@@ -204,5 +203,4 @@ class FullDiskTest(LibnbdCase):
 
 
 if __name__ == "__main__":
-    use_system_python()
     main()
