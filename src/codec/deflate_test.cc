@@ -36,8 +36,8 @@ z_stream stream_over(ConstBytes in, MutableBytes out) {
   return stream;
 }
 
-// zlib is what the kernel has. The output goes out in pieces, so that copies from further back need the
-// window. Returns: zlib's outcome; Z_STREAM_END is success.
+// zlib is what the kernel has. The output goes out in pieces, so that copies from further back need
+// the window. Returns: zlib's outcome; Z_STREAM_END is success.
 int zlib_unpack(ConstBytes packed, MutableBytes block, int window_bits) {
   constexpr uInt kPieceBytes = 256;
   z_stream stream = stream_over(packed, block);
@@ -109,7 +109,7 @@ TEST(Deflate, RefusesTrailingBytes) {
   EXPECT_EQ(decompressor->decompress(packed, block).error().code, EBADMSG);
 }
 
-// The library does not tell what it allocates, so the report of memory has a table; this keeps it true.
+// The library does not tell what it allocates, so the report has a table; this keeps it true.
 TEST(Deflate, ReportsTheMemoryThatItsContextsHave) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__clang__)
   GTEST_SKIP() << "the allocator's statistics may be a sanitizer's";

@@ -13,8 +13,8 @@
 namespace uzram {
 namespace {
 
-// From level 10 on, the library's optimal parser allocates 64 KiB in every call, which a compressor must
-// not do; it packs pages 0.3 % better, in four times the time.
+// From level 10 on, the library's optimal parser allocates 64 KiB in every call, which a compressor
+// must not do; it packs pages 0.3 % better, in four times the time.
 constexpr int kStrongestLevel = 9;
 static_assert(kStrongestLevel == LZ4HC_CLEVEL_OPT_MIN - 1);
 

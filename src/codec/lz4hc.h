@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // codec/lz4hc.h: LZ4 blocks from the slower, stronger encoder of liblz4.
 //
-// What:   packed data and unpacking are those of lz4. Levels are the kernel's, 3 to 16; those above 9
-//         pack as 9 does, because the library allocates memory in every call for them.
+// What:   packed data and unpacking are those of lz4. Levels are the kernel's, 3 to 16; those above
+//         9 pack as 9 does, because the library allocates memory in every call for them.
 // Shapes: only the last 64 KiB of a dictionary are used.
 #pragma once
 

@@ -166,6 +166,63 @@ TEST(LzoStream, EncoderNeverStartsWithACopy) {
   }
 }
 
+// One cluster of 64 KiB as Linux 6.12.117 wrote it to f2fs with compress_algorithm=lzo-rle: runs of
+// zeros with and without literals, near, middle and far copies. Its content is kernel_cluster().
+constexpr std::string_view kKernelStream =
+    "1101002a0535af7381d97b679d1de7fb5901f32fb5859f03b1a9eb774d6dd78b89d1633f65d58f93e179"
+    "5b87fdbdc71bb9a1d34f15257f231149cb97ad0db7ab18fcff79037265636f72641efdff05011bfcff00"
+    "2afc00ec0218fdff04041bfcff002afd00021ffdff04091bfcff002afd00031ffdff04101bfcff002afc"
+    "00ec1218fdff04191bfcff002afd00051ffdff04241bfcff002afd00061ffdff04311bfcff002afd0007"
+    "1ffdff04401bfcff002afd00081ffdff04511bfcff002afc00ec3218fcff04ec352afd000a1ffdff0418"
+    "1bfcff002afd000b1ffdff042f1bfcff002afd000c1ffdff04481bfcff002afd000d1ffcff04ec5d2afd"
+    "000e1ffdff041f1bfcff002afd000f1ffdff043e1bfcff002afc00ec6218fdff045f1bfcff002afd0011"
+    "1ffdff04211bfcff002afd00121ffdff04461bfcff002afd00131ffcff04ec3d2afd00141ffdff04351b"
+    "fcff002afd00151ffdff04601bfcff002afd00161ffdff042c1bfcff002afd00171ffdff045b1bfcff00"
+    "2afc00ec6a18fdff042b1bfcff002afc00eca218fdff045e1bfcff002afd001a1ffdff04321bfcff002a"
+    "fd001b1ffcff04ec9d2afd001c1ffdff04411bfcff002afd001d1ffcff04ec152afd001e1ffdff04581b"
+    "fcff002afc00ec8218fdff04361bfcff002afd00201ffcff04ec552afc00ec7a18fdff04591bfcff002a"
+    "fd00221ffdff043d1bfcff002afd00231ffcff04ec052afc00ecf218fcff04eccd2afd00251ffdff0456"
+    "1bfcff002afd00261ffdff04421bfcff002afd00271ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1f"
+    "fcffff1ffcffff1ffcffff1ffcff05002a5a9c54822640d0d65244ac8adea8e89eca6c8412169080e6c2"
+    "14dc1acef898ae3a3cb4a206e030f632e40caabe4848beaa0ce432f630e006a2b43c3a1ffcffff1ffcff"
+    "ff1ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1dfcffb818000000e200711000"
+    "000000000000000000000000000000000000000000000000000000000000da2048000200000000000000"
+    "000000000000000000000000001ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1ffcffff1f"
+    "fcffb908656e64206f6620706167651dfcff3e0002000000000000000000000000000000000000000011"
+    "0000";
+
+Bytes from_hex(std::string_view digits) {
+  const auto value = [](char digit) { return digit <= '9' ? digit - '0' : digit - 'a' + 10; };
+  Bytes bytes;
+  for (std::size_t i = 0; i < digits.size(); i += 2)
+    bytes.push_back(static_cast<std::byte>(value(digits[i]) * 16 + value(digits[i + 1])));
+  return bytes;
+}
+
+Bytes kernel_cluster() {
+  Bytes cluster(65536);
+  for (std::size_t i = 0; i < 60; ++i) {
+    cluster[i] = cluster[40000 + i] = static_cast<std::byte>(i * i * 37 + i * 11 + 5);
+    cluster[20000 + i] = cluster[41000 + i] = static_cast<std::byte>(i * i * 59 + i * 7 + 90);
+  }
+  for (std::size_t i = 0; i < 40; ++i) {
+    std::byte* const record = cluster.data() + 1024 + 64 * i;
+    record[0] = static_cast<std::byte>(i * i % 97);
+    std::memcpy(record + 8, "record", 6);
+    record[20] = static_cast<std::byte>(i);
+  }
+  std::memcpy(cluster.data() + 65000, "end of page", 11);
+  return cluster;
+}
+
+TEST(LzoStream, ReadsWhatTheKernelWrote) {
+  EXPECT_EQ(unpack(from_hex(kKernelStream), 65536), kernel_cluster());
+}
+
+TEST(LzoStream, PacksTheKernelsClusterNoWorse) {
+  EXPECT_LE(pack(kernel_cluster(), LzoVersion::ZeroRuns).size(), kKernelStream.size() / 2);
+}
+
 class WithLibrary : public testing::TestWithParam<PageKind> {};
 
 TEST_P(WithLibrary, LibraryReadsOurPlainStreams) {

@@ -140,8 +140,8 @@ Result<std::unique_ptr<Codec>> make_zstd(const CodecParams& params) {
   std::shared_ptr<Shared> shared(new (std::nothrow) Shared);
   if (!shared) return fail(ENOMEM);
   shared->level = *level;
-  // As the kernel does, for the block alone: parameters for block and dictionary together pack no better
-  // and need up to ten times the memory.
+  // As the kernel does, for the block alone: parameters for block and dictionary together pack no
+  // better and need up to ten times the memory.
   shared->parameters = ZSTD_getCParams(*level, params.block_bytes, 0);
   if (dictionary_bytes > 0) {
     shared->dictionary = params.dictionary;

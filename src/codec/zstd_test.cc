@@ -68,7 +68,7 @@ TEST(Zstd, IsTheLibrarysOwnFormatWithoutMagic) {
   EXPECT_EQ(back, block);
 }
 
-// The size of the static workspace is an estimate of the library's; a context that runs short aborts.
+// The static workspace has the size that the library estimates; a context that runs short aborts.
 TEST(Zstd, HasRoomForEveryLevelBlockAndDictionary) {
   for (int level = -8; level <= kZstd.level.highest; ++level) {
     for (const std::size_t dictionary_bytes : {0, 500, 20000, 150000}) {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// make_fuzz_seeds DIR: writes DIR/decompress and DIR/roundtrip, the inputs that the fuzzers start
+// from. The libraries are not instrumented, so a fuzzer finds its way into their formats only from
+// real packed data.
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "codec/fuzz_input.h"
+#include "codec/page_kinds.h"
+
+namespace {
+
+using namespace uzram;
+using Bytes = std::vector<std::byte>;
+
+void write_file(const std::filesystem::path& path, std::initializer_list<std::uint8_t> header,
+                ConstBytes content) {
+  std::ofstream file(path, std::ios::binary);
+  for (const std::uint8_t byte : header) file.put(static_cast<char>(byte));
+  file.write(reinterpret_cast<const char*>(content.data()),
+             static_cast<std::streamsize>(content.size()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: make_fuzz_seeds DIR\n");
+    return 2;
+  }
+  const std::filesystem::path folder = argv[1];
+  std::filesystem::create_directories(folder / "decompress");
+  std::filesystem::create_directories(folder / "roundtrip");
+  for (std::uint8_t row_index = 0; row_index < all_codecs().size(); ++row_index) {
+    const CodecInfo& row = fuzz_row(row_index);
+    for (const std::uint8_t choice : std::to_array<std::uint8_t>({0x00, 0x80, 0x02, 0x04})) {
+      if ((choice & 0x80) != 0 && !row.takes_dictionary) continue;
+      FuzzPair& pair = fuzz_pair(row, fuzz_has_dictionary(row, choice));
+      for (const PageKind kind : kPageKinds) {
+        Bytes block(fuzz_block_bytes(choice));
+        PageMaker(1).fill(kind, block);
+        Bytes packed(2 * block.size() + 1024);
+        packed.resize(pair.compressor->compress(block, packed).value());
+        const std::string name = std::string(row.name) + "-" + std::to_string(choice) + "-" +
+                                 std::to_string(static_cast<int>(kind));
+        write_file(folder / "decompress" / name, {row_index, choice}, packed);
+        write_file(folder / "roundtrip" / name, {row_index, choice, 0, 8},
+                   ConstBytes(block).first(1024));
+      }
+    }
+  }
+  return 0;
+}
