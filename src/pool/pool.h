@@ -21,6 +21,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/mutex.h"
@@ -110,6 +111,9 @@ class Pool {
 
   // --- recovery
   // ------------------------------------------------------------------------------------------------
+  // Counts a slot's vote for the class of the span that it points into. After all slots were asked
+  // and before the first adopt: a damaged slot then costs itself, not the span's other objects.
+  void survey(Handle handle, std::size_t bytes);
   // Says that a slot holds this object. Requires: no other thread is in the pool. Returns: false
   // when the place is outside the pool, not an object of this class, or already taken.
   [[nodiscard]] bool adopt(Handle handle, std::size_t bytes);
@@ -135,6 +139,8 @@ class Pool {
 
   Pool(const Arena& arena, std::uint64_t offset, std::uint64_t bytes, Span* spans);
 
+  // Returns: nullopt when no object of this size can stand there.
+  [[nodiscard]] std::optional<Place> valid_place(Handle handle, std::size_t bytes) const;
   [[nodiscard]] Place place_of(Handle handle, std::size_t class_index) const;
   [[nodiscard]] Handle handle_of(Place place, std::size_t class_index) const;
   void put_in_right_list(ClassState& state, std::uint32_t index) UZ_REQUIRES(state.mutex);

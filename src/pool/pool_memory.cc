@@ -111,22 +111,50 @@ std::uint64_t Pool::tight_pages() const {
 // --- recovery
 // --------------------------------------------------------------------------------------------------------
 
+std::optional<Pool::Place> Pool::valid_place(Handle handle, std::size_t bytes) const {
+  const std::size_t class_index = class_index_for(bytes);
+  const Place place = place_of(handle, class_index);
+  if (place.span >= span_capacity_) return std::nullopt;
+  if (place.object >= kSizeClasses[class_index].object_count) return std::nullopt;
+  if (handle_of(place, class_index) != handle) return std::nullopt;
+  return place;
+}
+
+// Boyer and Moore's majority vote. The candidate is in `limit`, its lead in `next`; both are set anew
+// when the span gets its class or is given back.
+void Pool::survey(Handle handle, std::size_t bytes) {
+  const std::optional<Place> place = valid_place(handle, bytes);
+  if (!place) return;
+  MutexLock lock(free_mutex_);
+  for (; touched_spans_ <= place->span; ++touched_spans_) new (&spans_[touched_spans_]) Span();
+  Span& span = spans_[place->span];
+  const auto vote = static_cast<std::uint16_t>(class_index_for(bytes));
+  if (span.limit == 0 || span.next == 0) {
+    span.limit = vote;
+    span.next = 1;
+  } else {
+    span.next += span.limit == vote ? 1U : ~0U;
+  }
+}
+
 bool Pool::adopt(Handle handle, std::size_t bytes) {
+  const std::optional<Place> place = valid_place(handle, bytes);
+  if (!place) return false;
   const std::size_t class_index = class_index_for(bytes);
   const SizeClass& size_class = kSizeClasses[class_index];
-  const Place place = place_of(handle, class_index);
-  if (place.span >= span_capacity_ || place.object >= size_class.object_count) return false;
-  if (handle_of(place, class_index) != handle) return false;
   MutexLock lock(free_mutex_);
-  for (; touched_spans_ <= place.span; ++touched_spans_) new (&spans_[touched_spans_]) Span();
-  Span& span = spans_[place.span];
+  for (; touched_spans_ <= place->span; ++touched_spans_) new (&spans_[touched_spans_]) Span();
+  Span& span = spans_[place->span];
   const std::uint16_t was = span.class_index.load(std::memory_order_relaxed);
-  if ((was != 0 && was != class_index) || span.is_used(place.object)) return false;
+  const std::uint16_t expected = was != 0 ? was : span.limit;  // 0: nobody was asked.
+  if (expected != 0 && expected != class_index) return false;
+  if (was != 0 && span.is_used(place->object)) return false;
   span.class_index.store(static_cast<std::uint16_t>(class_index), std::memory_order_relaxed);
   span.limit = size_class.object_count;
-  span.set_used(place.object);
+  span.next = kNoSpan;
+  span.set_used(place->object);
   ++span.used_count;
-  span.live_pages |= pages_of_object(size_class, place.object);
+  span.live_pages |= pages_of_object(size_class, place->object);
   return true;
 }
 

@@ -117,6 +117,8 @@ class Store {
   [[nodiscard]] LimitRule limit_rule(std::size_t new_bytes, SlotWord old_word) const;
   bool move_object(PageIndex page);
   Result<void> recover();
+  void survey_table();
+  [[nodiscard]] std::size_t claimed_bytes(SlotWord word) const;
   [[nodiscard]] SlotWord recovered_word(SlotWord word);
 
   // constant after construction

@@ -27,18 +27,24 @@ Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lan
   return store;
 }
 
-SlotWord Store::recovered_word(SlotWord word) {
-  word = word.without(SlotWord::kBusy | SlotWord::kClaimed);
-  if (!word.is_well_formed()) return SlotWord::lost();
-  const std::size_t bytes = object_bytes(word);
-  if (bytes == 0) return word;
+// The bytes of the object that the word points to, 0 when there is none or the word is damaged.
+std::size_t Store::claimed_bytes(SlotWord word) const {
+  if (!word.is_well_formed()) return 0;
   const auto priority = static_cast<std::size_t>(word.priority());
-  if (word.state() == SlotState::Packed && codecs_[priority] == nullptr) return SlotWord::lost();
-  if (bytes > kPageBytes || !pool_->adopt(word.handle(), bytes)) return SlotWord::lost();
-  return word;
+  if (word.state() == SlotState::Packed && codecs_[priority] == nullptr) return 0;
+  const std::size_t bytes = object_bytes(word);
+  return bytes > kPageBytes ? 0 : bytes;
 }
 
-Result<void> Store::recover() {
+SlotWord Store::recovered_word(SlotWord word) {
+  word = word.without(SlotWord::kBusy | SlotWord::kClaimed);
+  const std::size_t bytes = claimed_bytes(word);
+  if (bytes != 0) return pool_->adopt(word.handle(), bytes) ? word : SlotWord::lost();
+  const bool needs_none = word.is_well_formed() && object_bytes(word) == 0;
+  return needs_none ? word : SlotWord::lost();
+}
+
+void Store::survey_table() {
   const std::uint64_t table_end = layout_.table_offset + layout_.table_bytes;
   std::uint64_t offset = arena_->next_resident(layout_.table_offset);
   while (offset < table_end) {
@@ -47,11 +53,21 @@ Result<void> Store::recover() {
     table_.touch({first});
     for (std::uint64_t page = first; page < end; ++page) {
       const SlotWord word = table_.load({page});
-      const SlotWord kept = recovered_word(word);
-      if (kept != word) table_.overwrite({page}, kept);
-      counters_.replace(SlotWord{}, kept);
+      const std::size_t bytes = claimed_bytes(word);
+      if (bytes != 0) pool_->survey(word.handle(), bytes);
     }
     offset = arena_->next_resident(offset + kPageBytes);
+  }
+}
+
+Result<void> Store::recover() {
+  survey_table();
+  for (std::uint64_t page = table_.next_touched(0); page < config_.disk_pages;
+       page = table_.next_touched(page + 1)) {
+    const SlotWord word = table_.load({page});
+    const SlotWord kept = recovered_word(word);
+    if (kept != word) table_.overwrite({page}, kept);
+    counters_.replace(SlotWord{}, kept);
   }
   raw_pages_since_.store(static_cast<std::uint64_t>(sums().raw_pages), std::memory_order_relaxed);
   return pool_->finish_adoption();
