@@ -54,6 +54,7 @@ struct FuseAttachment::Disk {
   std::unique_ptr<LoopDevice> loop;  // Null: the file is the disk.
   std::string file_path;
   std::string block_path;
+  bool uses_uring = false;
 };
 
 InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachmentOptions options) {
@@ -154,6 +155,7 @@ Result<void> FuseAttachment::attach(Device& device) {
   if (!file) return tl::unexpected(file.error());
   auto disk = std::make_shared<Disk>();
   disk->file = std::move(*file);
+  disk->uses_uring = disk->file->uses_uring();
   disk->file_path = disk->block_path = path;
   {
     const auto descriptor = open_served(*disk->file, device.disksize());
@@ -202,6 +204,11 @@ void FuseAttachment::abandon(Device& device) {
 std::string FuseAttachment::block_path(const Device& device) const {
   const std::shared_ptr<Disk> disk = find(device);
   return disk == nullptr ? std::string() : disk->block_path;
+}
+
+bool FuseAttachment::uses_uring(const Device& device) const {
+  const std::shared_ptr<Disk> disk = find(device);
+  return disk != nullptr && disk->uses_uring;
 }
 
 std::vector<std::string> FuseAttachment::users(const Device& device) const {

@@ -59,6 +59,8 @@ class FuseAttachment : public Attachment {
   // Takes the disk away from whoever uses it: their next request fails. For the end of the process,
   // before the device is destroyed. Not attached: nothing happens.
   void abandon(Device& device);
+  // Whether requests come over io_uring. Not attached: false.
+  [[nodiscard]] bool uses_uring(const Device& device) const;
   // Who uses the disk now, one a line: "mounted on /mnt", "used as swap", "open in fio (4711)".
   [[nodiscard]] std::vector<std::string> users(const Device& device) const;
 
