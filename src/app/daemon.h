@@ -34,7 +34,7 @@ struct DaemonOptions {
 class Daemon : public Operations {
  public:
   static InputResult<std::unique_ptr<Daemon>> start(DaemonOptions options);
-  // Requires: try_stop() has said that nothing is in use, or no device was ever made.
+  // Takes the disks of devices that are left away from whoever uses them.
   ~Daemon() override;
 
   [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const override;

@@ -4,8 +4,9 @@
 // What:    reserve, memory lock, mkswap and swapon, and the way back. Not here: how memory is
 //          locked (memory_lock.h), what a reserve is (device/).
 // Errors:  swap_on -> EINVAL no disksize, no block device, or neither mem_limit nor a reserve; EBUSY
-//          it is swap already, or holds a file system; ENOMEM the reserve is not to be had; EPERM memory cannot be locked;
-//          EIO mkswap failed; otherwise from swapon. Everything done before is undone then.
+//          it is swap already, or holds a file system; ENOMEM the reserve is not to be had;
+//          EPERM memory cannot be locked; EIO mkswap failed; otherwise from swapon. Everything
+//          done before is undone then.
 //          swap_off -> EINVAL it is not swap; ENOMEM the pages do not fit back into memory, and it
 //          stays swap.
 // Threads: any; one switch at a time.

@@ -33,6 +33,7 @@ struct Attribute {
   std::string_view summary;  // One line for `get --list` and the manual.
   InputResult<std::string> (*show)(const Device& device);             // Null: write-only.
   InputResult<void> (*store)(Device& device, std::string_view text);  // Null: read-only.
+  bool is_size = false;  // Takes a size, which a command line may check before it sends it.
 };
 
 // An attribute of /sys/class/zram-control.

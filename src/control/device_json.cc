@@ -2,6 +2,7 @@
 #include "control/device_json.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -27,6 +28,7 @@ nlohmann::json device_json(const Device& device) {
           {"initialised", device.is_initialised()},
           {"algorithm", std::string(device.algorithm().name)},
           {"disksize", device.disksize()},
+          {"streams", ::sysconf(_SC_NPROCESSORS_ONLN)},
           {"stats", stats_json(device.stats())}};
 }
 

@@ -2,9 +2,9 @@
 // control/device_json.h: a device as JSON, from the attribute table and the list of statistics.
 //
 // Shapes: device_json: {"name", "id", "block_path", "initialised", "algorithm", "disksize",
-//         "stats": {...}}; attributes_json: {"<readable attribute>": "<text without the last
-//         newline>", ...}. Numbers are numbers.
-// Proof:  device_json_test.cc.
+//         "streams", "stats": {...}}; attributes_json: {"<readable attribute>": "<text without
+//         the last newline>", ...}. Numbers are numbers.
+// Proof:  request_test.cc.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// get and set.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/commands/commands.h"
+#include "app/say.h"
+#include "app/size_text.h"
+#include "control/attribute_table.h"
+
+namespace uzram {
+
+namespace {
+
+struct GetWords {
+  std::string device;
+  std::string attribute;
+  bool is_list = false;
+  bool is_json = false;
+};
+
+struct SetWords {
+  std::string device;
+  std::string attribute;
+  std::vector<std::string> value;
+};
+
+constexpr std::string_view kTableHint = "uzram get --list shows them all";
+
+int print_table(bool is_json) {
+  if (is_json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const Attribute& attribute : device_attributes()) {
+      list.push_back({{"name", attribute.name},
+                      {"mode", fmt::format("{:04o}", attribute.mode)},
+                      {"summary", attribute.summary}});
+    }
+    fmt::print("{}\n", list.dump(2));
+    return 0;
+  }
+  for (const Attribute& attribute : device_attributes()) {
+    fmt::print("{:<16} {:04o} {}\n", attribute.name, attribute.mode, attribute.summary);
+  }
+  return 0;
+}
+
+int run_get(const CommandLine& line, const GetWords& words) {
+  if (words.is_list) return print_table(words.is_json);
+  if (words.device.empty()) {
+    return say_usage("get needs a device; for example: uzram get zram0 mm_stat");
+  }
+  if (!words.attribute.empty() && find_attribute(words.attribute) == nullptr) {
+    return say_usage(fmt::format("{} is not an attribute; {}", quote(words.attribute), kTableHint));
+  }
+  nlohmann::json request{{"op", "get"}, {"device", words.device}};
+  if (!words.attribute.empty()) request["attribute"] = words.attribute;
+  int exit_code = 0;
+  const auto result = ask_daemon(line, request, exit_code);
+  if (!result) return exit_code;
+  if (words.is_json) {
+    fmt::print("{}\n", result->dump(2));
+  } else if (result->is_string()) {
+    fmt::print("{}", result->get<std::string>());
+  } else {
+    for (const auto& [name, text] : result->items()) {
+      std::string value = text.get<std::string>();
+      // Several lines of one attribute stay one below the other.
+      for (std::size_t at = 0; (at = value.find('\n', at)) != std::string::npos; at += 18) {
+        value.replace(at, 1, "\n" + std::string(17, ' '));
+      }
+      fmt::print("{:<16} {}\n", name, value);
+    }
+  }
+  return 0;
+}
+
+// What the attribute file takes; sizes are read strictly here, since a person may have mistyped.
+InputResult<std::string> attribute_text(const SetWords& words) {
+  const Attribute* attribute = find_attribute(words.attribute);
+  if (attribute == nullptr) {
+    return refuse(ENOENT,
+                  fmt::format("{} is not an attribute; {}", quote(words.attribute), kTableHint));
+  }
+  const std::string text = fmt::format("{}", fmt::join(words.value, " "));
+  if (!attribute->is_size) return text;
+  const InputResult<std::uint64_t> bytes = read_size(words.attribute, text);
+  if (!bytes) return tl::unexpected<InputError>(bytes.error());
+  return std::to_string(*bytes);
+}
+
+int run_set(const CommandLine& line, const SetWords& words) {
+  const InputResult<std::string> text = attribute_text(words);
+  if (!text) return say_usage(text.error().text);
+  int exit_code = 0;
+  const nlohmann::json request{
+      {"op", "set"}, {"device", words.device}, {"attribute", words.attribute}, {"value", *text}};
+  return ask_daemon(line, request, exit_code) ? 0 : exit_code;
+}
+
+}  // namespace
+
+void add_get(CLI::App& program, CommandLine& line) {
+  CLI::App* command =
+      program.add_subcommand("get", "show an attribute of a device, or all that can be read");
+  const auto words = std::make_shared<GetWords>();
+  command->add_option("device", words->device, "zram0, or the path of its disk");
+  command->add_option("attribute", words->attribute, "its name");
+  command->add_flag("--list", words->is_list, "name, mode and meaning of every attribute");
+  command->add_flag("--json", words->is_json, "as JSON");
+  add_socket_option(*command, line);
+  command->footer("Example: uzram get zram0 mm_stat");
+  command->callback(
+      [&line, words] { line.run = [&line, words] { return run_get(line, *words); }; });
+}
+
+void add_set(CLI::App& program, CommandLine& line) {
+  CLI::App* command = program.add_subcommand("set", "change an attribute of a device");
+  const auto words = std::make_shared<SetWords>();
+  command->add_option("device", words->device, "zram0, or the path of its disk")->required();
+  command->add_option("attribute", words->attribute, "its name (uzram get --list)")->required();
+  command->add_option("value", words->value, "what is written; several words are joined")
+      ->required();
+  add_socket_option(*command, line);
+  command->footer("Example: uzram set zram0 mem_limit 512M");
+  command->callback(
+      [&line, words] { line.run = [&line, words] { return run_set(line, *words); }; });
+}
+
+}  // namespace uzram

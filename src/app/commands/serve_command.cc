@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "app/commands/commands.h"
+#include "app/default_paths.h"
+#include "app/say.h"
+#include "app/serve.h"
+
+namespace uzram {
+
+namespace {
+
+struct ServeWords {
+  std::string state_folder;
+  std::string tree_folder;
+  int thread_count = 0;
+};
+
+constexpr int kMostThreads = 256;
+
+int run_serve(const CommandLine& line, const ServeWords& words) {
+  if (words.thread_count < 0 || words.thread_count > kMostThreads) {
+    return say_usage(fmt::format("--threads: {} is not from 1 to {}, or 0 for one a processor",
+                                 words.thread_count, kMostThreads));
+  }
+  DaemonOptions options;
+  options.thread_count = static_cast<unsigned>(words.thread_count);
+  options.state_folder = words.state_folder;
+  if (options.state_folder.empty()) {
+    InputResult<std::string> folder = default_state_folder();
+    if (!folder) return say_usage(folder.error().text + " and --state DIR");
+    options.state_folder = std::move(*folder);
+  }
+  options.state_folder = std::filesystem::absolute(options.state_folder).lexically_normal();
+  options.tree_folder = words.tree_folder.empty() ? options.state_folder + "/sys"
+                                                  : std::filesystem::absolute(words.tree_folder).string();
+  options.socket_path =
+      line.socket_path.empty() ? options.state_folder + "/control" : line.socket_path;
+  return serve(std::move(options));
+}
+
+}  // namespace
+
+void add_serve(CLI::App& program, CommandLine& line) {
+  CLI::App* command = program.add_subcommand("serve", "run the daemon in the foreground");
+  const auto words = std::make_shared<ServeWords>();
+  command
+      ->add_option("--sys", words->tree_folder,
+                   "where the attributes are mounted (default: sys below the state folder)")
+      ->type_name("DIR");
+  command
+      ->add_option("--state", words->state_folder,
+                   "folder for disks, tree and socket (default /run/uzram as root, otherwise "
+                   "$XDG_RUNTIME_DIR/uzram)")
+      ->type_name("DIR");
+  command
+      ->add_option("--socket", line.socket_path,
+                   "where commands are taken (default: control below the state folder)")
+      ->type_name("PATH");
+  command
+      ->add_option("--threads", words->thread_count,
+                   "threads that serve a disk (default 0: one a processor)")
+      ->type_name("N");
+  command->footer("Example: uzram serve");
+  command->callback(
+      [&line, words] { line.run = [&line, words] { return run_serve(line, *words); }; });
+}
+
+}  // namespace uzram
