@@ -3,6 +3,7 @@
 // match that it finds there, and strides faster the longer it has found nothing.
 #include <algorithm>
 
+#include "base/check.h"
 #include "codec/codec.h"
 #include "codec/lzo_stream.h"
 #include "codec/memory_words.h"
@@ -164,15 +165,15 @@ bool is_ambiguous(std::size_t distance, std::size_t length) {
 }
 
 // One block on its way through the encoder.
-template <bool kZeroRuns, int kTableBits>
+template <bool kZeroRuns, typename Entry>
 class Search {
  public:
-  Search(ConstBytes block, MutableBytes out, std::uint32_t* table, std::uint32_t base)
+  // Requires: the table is all zeros, and an Entry can hold every position in the block.
+  Search(ConstBytes block, MutableBytes out, Entry* table)
       : begin_(reinterpret_cast<const uint8_t*>(block.data())),
         end_(begin_ + block.size()),
         pending_(begin_),
         table_(table),
-        base_(base),
         writer_(out) {}
 
   std::optional<std::size_t> run() {
@@ -206,23 +207,21 @@ class Search {
 
   static constexpr std::size_t kFarthest = lzo::kFarDistance - (kZeroRuns ? 1 : 0);
 
-  // Looks the word at `at` up and leaves `at` in its place.
+  // Whether the byte before is a pending literal, and not the one that starts the stream.
+  bool can_step_back(const uint8_t* at) const { return at > pending_ && at > begin_ + 1; }
+
+  // Looks the word at `at` up and leaves `at` in its place. A place that was never set reads as the
+  // start of the block, which is as good a candidate as any.
   Match find(const uint8_t* at, std::uint32_t word) {
-    std::uint32_t& entry = table_[(word * 0x9e3779b1U) >> (32 - kTableBits)];
-    const auto position = static_cast<std::uint32_t>(at - begin_);
-    const std::size_t distance = base_ + position - entry;
-    entry = base_ + position;
-    // One branch for both questions: whether it hits cannot be predicted, and asking twice costs
-    // twice.
-    const bool is_in_reach = distance <= std::min<std::size_t>(position, kFarthest);
-    const uint8_t* const candidate = at - (is_in_reach ? distance : 0);
-    if (!(static_cast<unsigned>(is_in_reach) &
-          static_cast<unsigned>(load_word<std::uint32_t>(candidate) == word)))
-      return {};
-    std::size_t length =
-        kWordBytes + count_equal(at - distance + kWordBytes, at + kWordBytes, end_);
-    while (at > pending_ && at - distance > begin_ && at[-1] == *(at - distance - 1) &&
-           at > begin_ + 1) {
+    Entry& entry = table_[(word * 0x9e3779b1U) >> (32 - LzoEncoder::kTableBits)];
+    const uint8_t* const candidate = begin_ + entry;
+    entry = static_cast<Entry>(at - begin_);
+    if (load_word<std::uint32_t>(candidate) != word) return {};
+    UZ_DCHECK(candidate < at);
+    const auto distance = static_cast<std::size_t>(at - candidate);
+    if (distance > kFarthest) return {};
+    std::size_t length = kWordBytes + count_equal(candidate + kWordBytes, at + kWordBytes, end_);
+    while (can_step_back(at) && at - distance > begin_ && at[-1] == *(at - distance - 1)) {
       --at;
       ++length;
     }
@@ -233,7 +232,7 @@ class Search {
   // Four zeros are at `at`: takes the whole run around them, or a match that covers it for less.
   Match find_zeros(const uint8_t* at) {
     const uint8_t* start = at;
-    while (start > pending_ && start > begin_ + 1 && start[-1] == 0) --start;
+    while (can_step_back(start) && start[-1] == 0) --start;
     std::size_t length = static_cast<std::size_t>(at - start) + kWordBytes;
     length += count_zeros(at + kWordBytes, end_);
     const Match run = {start, 0, std::min(length, lzo::kLongestZeroRun)};
@@ -257,25 +256,28 @@ class Search {
   const uint8_t* const begin_;
   const uint8_t* const end_;
   const uint8_t* pending_;  // The first byte that no instruction covers yet.
-  std::uint32_t* const table_;
-  const std::uint32_t base_;
+  Entry* const table_;
   Writer writer_;
 };
 
 }  // namespace
 
+template <typename Entry>
+std::optional<std::size_t> LzoEncoder::encode_with(ConstBytes block, MutableBytes out,
+                                                   LzoVersion version) noexcept {
+  constexpr std::size_t kTableBytes = sizeof(Entry) << kTableBits;
+  static_assert(kTableBytes <= sizeof(table_));
+  std::memset(table_.data(), 0, kTableBytes);
+  auto* const table = reinterpret_cast<Entry*>(table_.data());
+  if (version == LzoVersion::ZeroRuns) return Search<true, Entry>(block, out, table).run();
+  return Search<false, Entry>(block, out, table).run();
+}
+
 std::optional<std::size_t> LzoEncoder::encode(ConstBytes block, MutableBytes out,
                                               LzoVersion version) noexcept {
-  const auto block_bytes = static_cast<std::uint32_t>(block.size());
-  if (base_ > UINT32_MAX - block_bytes) {
-    table_.fill(0);
-    base_ = 1;
-  }
-  const std::uint32_t base = base_;
-  base_ += block_bytes;
-  if (version == LzoVersion::ZeroRuns)
-    return Search<true, kTableBits>(block, out, table_.data(), base).run();
-  return Search<false, kTableBits>(block, out, table_.data(), base).run();
+  if (block.size() <= std::size_t{UINT16_MAX} + 1)
+    return encode_with<std::uint16_t>(block, out, version);
+  return encode_with<std::uint32_t>(block, out, version);
 }
 
 }  // namespace uzram

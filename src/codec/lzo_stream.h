@@ -64,13 +64,16 @@ class LzoEncoder {
   [[nodiscard]] std::optional<std::size_t> encode(ConstBytes block, MutableBytes out,
                                                   LzoVersion version) noexcept;
 
- private:
   static constexpr int kTableBits = 13;
 
-  // Where each hashed word of four bytes was seen last, counted from the start of all blocks ever
-  // encoded, so that the table need not be cleared for every block: older entries are too far away.
-  std::array<std::uint32_t, std::size_t{1} << kTableBits> table_ = {};
-  std::uint32_t base_ = 1;
+ private:
+  template <typename Entry>
+  std::optional<std::size_t> encode_with(ConstBytes block, MutableBytes out,
+                                         LzoVersion version) noexcept;
+
+  // Where each hashed word of four bytes was seen last in the block: entries of two bytes for blocks
+  // up to 64 KiB, of four for larger ones.
+  alignas(64) std::array<std::byte, sizeof(std::uint32_t) << kTableBits> table_;
 };
 
 // As Decompressor::decompress, for both versions.
