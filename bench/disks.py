@@ -50,6 +50,16 @@ def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def try_write(path, text):
+    """Returns whether an attribute took it."""
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        return True
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def folder():
     path = tempfile.mkdtemp(prefix="uzram-bench-")
@@ -68,10 +78,6 @@ def kernel_zram(algorithm, disk_bytes):
     if os.geteuid() != 0:
         raise Unavailable("/dev/zram0 needs root")
 
-    def write(name, value):
-        with open(f"{attributes}/{name}", "w", encoding="ascii") as file:
-            file.write(value)
-
     with open(ZRAM_LOCK, "a", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if read_text(f"{attributes}/initstate") != "0":
@@ -80,11 +86,13 @@ def kernel_zram(algorithm, disk_bytes):
         if algorithm not in known.split():
             raise Unavailable(f"/dev/zram0 has no {algorithm}")
         try:
-            write("comp_algorithm", algorithm)
-            write("disksize", str(disk_bytes))
+            for name, value in (("comp_algorithm", algorithm), ("disksize", str(disk_bytes))):
+                if not try_write(f"{attributes}/{name}", value):
+                    raise RuntimeError(f"/dev/zram0 does not take {name} {value}")
             yield node
         finally:
-            write("reset", "1")
+            # Whoever looks at new block devices may have it open for a moment.
+            wait_until(lambda: try_write(f"{attributes}/reset", "1"), "the reset of /dev/zram0")
 
 
 def kernel_zram_bytes(disk_bytes):
@@ -159,18 +167,19 @@ def our_nbd(build, size, algorithm):
 @contextlib.contextmanager
 def our_block_device(build, size, algorithm):
     """The daemon with one device. Yields (loop device, the FUSE file behind it)."""
-    program = f"{build}/src/app/uzram"
+    program = f"{build}/uzram"
     need(program)
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         raise Unavailable("a block device needs root and /dev/fuse")
     with folder() as place:
         socket = f"{place}/control"
-        daemon = subprocess.Popen([program, "serve", "--sys", f"{place}/sys", "--socket", socket],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        with open(f"{place}/log", "w", encoding="ascii") as log:
+            daemon = subprocess.Popen([program, "serve", "--state", place, "--socket", socket],
+                                      stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_until(lambda: os.path.exists(socket) or daemon.poll() is not None, "uzram serve")
             if daemon.poll() is not None:
-                raise Unavailable("uzram serve did not start")
+                raise RuntimeError(f"uzram serve did not start: {read_text(place + '/log')}")
             printed = run(program, "create", "--size", size, "--algorithm", algorithm, "--socket",
                           socket)
             loop = printed.split()[1]
