@@ -165,7 +165,7 @@ TEST_F(StoreRecovery, KeepsTheNeighboursOfAWordThatPointsIntoTheirSpan) {
 
 TEST_F(StoreRecovery, NeverReadsOtherBytesWhateverOneWordHolds) {
   Random random(77);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < 60; ++round) {
     const std::uint64_t page = random.below(kPages / 3) * 3;
     const SlotWord good = word(page);
     SlotWord bad(random.next());

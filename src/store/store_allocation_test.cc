@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts every call of the allocator by this thread while pages are served: a swap device that asks
+// for memory to give memory back would hang. (operator new calls malloc too.)
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "codec/codec_rows.h"
+#include "store/store.h"
+#include "store/store_fixture.h"
+
+#if !UZ_UNDER_SANITIZER && defined(__GLIBC__)
+#define UZ_OWN_MALLOC 1
+#else
+#define UZ_OWN_MALLOC 0
+#endif
+
+namespace {
+thread_local std::size_t allocation_count = 0;
+}  // namespace
+
+#if UZ_OWN_MALLOC
+extern "C" {
+void* __libc_malloc(std::size_t bytes);
+void* __libc_calloc(std::size_t count, std::size_t bytes);
+void* __libc_realloc(void* old, std::size_t bytes);
+void* __libc_memalign(std::size_t alignment, std::size_t bytes);
+void __libc_free(void* memory);
+
+void* malloc(std::size_t bytes) {
+  ++allocation_count;
+  return __libc_malloc(bytes);
+}
+void* calloc(std::size_t count, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* old, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_realloc(old, bytes);
+}
+void* memalign(std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  return __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
+  ++allocation_count;
+  *memory = __libc_memalign(alignment, bytes);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+void free(void* memory) { __libc_free(memory); }
+}
+#endif
+
+namespace uzram {
+namespace {
+
+class StoreAllocation : public testing::TestWithParam<CodecInfo> {
+ protected:
+  void SetUp() override {
+    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+  }
+};
+
+constexpr std::uint64_t kPages = 2000;
+
+// One of everything that serving is, on random pages.
+void serve(Store& store, std::uint64_t round, Random& random, const std::vector<Page>& contents) {
+  const PageIndex page{random.below(kPages)};
+  const Page& content = contents[random.below(contents.size())];
+  Page out;
+  switch (round % 8) {
+    case 5:
+      static_cast<void>(store.write_part(page, 100, ConstBytes(content).first(999)));
+      break;
+    case 6:
+      static_cast<void>(store.read_part(page, 7, MutableBytes(out).first(3000)));
+      break;
+    case 7:
+      store.free(page, random.below(kPages - page.value) % 8);
+      break;
+    default:
+      static_cast<void>(store.write(page, content));
+      static_cast<void>(store.read({random.below(kPages)}, out));
+  }
+}
+
+TEST_P(StoreAllocation, DoesNotHappenWhilePagesAreServed) {
+  const auto store = make_store(config_of(GetParam().name, kPages), 2);
+  std::vector<Page> contents = {filled_page(7), filled_page(0x0123456789abcdef)};
+  for (std::uint64_t seed = 0; seed < 30; ++seed)
+    contents.push_back(page_of(kPageKinds[seed % kPageKinds.size()], seed));
+  Random random(1);
+  // From the first request on: what a device needs is made with it.
+  const std::size_t before = allocation_count;
+  for (std::uint64_t round = 0; round < 10'000; ++round) {
+    serve(*store, round, random, contents);
+    ASSERT_EQ(allocation_count, before) << "round " << round;
+  }
+  store->pool().set_limit_pages(1);
+  for (std::uint64_t round = 0; round < 500; ++round) serve(*store, round, random, contents);
+  EXPECT_EQ(allocation_count, before) << "at the limit";
+}
+
+TEST_P(StoreAllocation, IsSeenWhenAStoreIsMade) {
+  const std::size_t before = allocation_count;
+  const auto store = make_store(config_of(GetParam().name, kPages), 2);
+  EXPECT_GT(allocation_count, before + 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(Codecs, StoreAllocation, testing::ValuesIn(every_row()), row_name);
+
+}  // namespace
+}  // namespace uzram
