@@ -27,6 +27,8 @@ Result<std::unique_ptr<Arena>> Arena::create(std::uint64_t bytes) {
 Result<std::unique_ptr<Arena>> Arena::open(FileDescriptor memfd) {
   struct stat status {};
   if (::fstat(memfd.get(), &status) != 0) return fail_errno();
+  // A descriptor that came through exec or dup has lost the mark.
+  if (::fcntl(memfd.get(), F_SETFD, FD_CLOEXEC) != 0) return fail_errno();
   const auto bytes = static_cast<std::uint64_t>(status.st_size);
   if (!S_ISREG(status.st_mode) || bytes == 0 || bytes % kPageBytes != 0) return fail(EINVAL);
   return map(std::move(memfd), bytes);

@@ -2,12 +2,13 @@
 // pool/arena.h: the shared memory that outlives a crash: one sparse memfd and its mapping.
 //
 // What:    addresses by offset, returns memory by punching holes. Not here: what lies where
-// (store/arena_header.h),
-//          who owns which bytes (pool.h).
+//          (store/arena_header.h), who owns which bytes (pool.h).
 // Owns:    the memfd and the mapping. Neither is written to core dumps nor inherited by children.
 // Errors:  ENOMEM, EMFILE and the like from the system; EINVAL for a descriptor that is not an
-// arena's. Threads: immutable after construction; the bytes are synchronized by their owners. Laws:
-// 2.
+//          arena's.
+// Threads: immutable after construction; the bytes are synchronized by their owners.
+// Laws:    2.
+// Proof:   arena_test.cc.
 #pragma once
 
 #include <memory>

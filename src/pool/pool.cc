@@ -55,7 +55,6 @@ Handle Pool::handle_of(Place place, std::size_t class_index) const {
 }
 
 // --- lists of spans
-// ------------------------------------------------------------------------------------------------
 
 void Pool::put_in_right_list(ClassState& state, std::uint32_t index) {
   Span& span = spans_[index];
@@ -122,6 +121,10 @@ std::uint32_t Pool::take_free_span(std::size_t class_index) {
 
 void Pool::give_free_span(std::uint32_t index) {
   MutexLock lock(free_mutex_);
+  list_free_span(index);
+}
+
+void Pool::list_free_span(std::uint32_t index) {
   Span& span = spans_[index];
   UZ_DCHECK(span.used_count == 0 && span.list == kNoList);
   span.class_index.store(0, std::memory_order_relaxed);
@@ -137,7 +140,6 @@ std::uint32_t Pool::touched_span_count() const {
 }
 
 // --- pages
-// -----------------------------------------------------------------------------------------------------------
 
 bool Pool::try_add_resident(std::uint64_t pages, LimitRule rule) {
   std::uint64_t now = resident_pages_.load(std::memory_order_relaxed);
@@ -145,11 +147,15 @@ bool Pool::try_add_resident(std::uint64_t pages, LimitRule rule) {
     const std::uint64_t limit = limit_pages_.load(std::memory_order_relaxed);
     if (rule == LimitRule::Obey && limit != 0 && now + pages > limit) return false;
   } while (!resident_pages_.compare_exchange_weak(now, now + pages, std::memory_order_relaxed));
-  std::uint64_t highest = resident_pages_max_.load(std::memory_order_relaxed);
-  while (now + pages > highest && !resident_pages_max_.compare_exchange_weak(
-                                      highest, now + pages, std::memory_order_relaxed)) {
-  }
+  raise_resident_pages_max(now + pages);
   return true;
+}
+
+void Pool::raise_resident_pages_max(std::uint64_t pages) {
+  std::uint64_t highest = resident_pages_max_.load(std::memory_order_relaxed);
+  while (pages > highest &&
+         !resident_pages_max_.compare_exchange_weak(highest, pages, std::memory_order_relaxed)) {
+  }
 }
 
 void Pool::reset_resident_pages_max() {
@@ -183,7 +189,6 @@ void Pool::make_dead(Span& span, std::uint64_t pages) {
 }
 
 // --- objects
-// ---------------------------------------------------------------------------------------------------------
 
 Result<Handle> Pool::allocate(std::size_t bytes, LimitRule rule) {
   UZ_DCHECK(bytes >= 1 && bytes <= kPageBytes);
@@ -222,6 +227,8 @@ void Pool::free(Handle handle, std::size_t bytes) {
   const std::size_t class_index = class_index_for(bytes);
   const SizeClass& size_class = kSizeClasses[class_index];
   const Place place = place_of(handle, class_index);
+  UZ_CHECK(place.span < span_capacity_);
+  UZ_DCHECK(handle_of(place, class_index) == handle);
   ClassState& state = classes_[class_index];
   MutexLock lock(state.mutex);
   Span& span = spans_[place.span];

@@ -2,20 +2,20 @@
 // pool/pool.h: where packed bytes live.
 //
 // What:    allocates objects of 1 to kPageBytes bytes in an arena by size class, gives emptied
-// pages back, and empties
-//          sparse spans. Not here: what the bytes are, which slot points to them (store/).
+//          pages back, and empties sparse spans. Not here: what the bytes are, which slot points to
+//          them (store/).
 // Shapes:  a Handle is the object's place in the pool in units of 16 bytes, below 2^36 (1 TiB of
-// addresses). Owns:    the pool's part of the arena, and its span descriptions in private memory.
-// Everything private can be
-//          rebuilt by adopt() from the slots that point into the pool.
+//          addresses).
+// Owns:    the pool's part of the arena, and its span descriptions in private memory. Everything
+//          private can be rebuilt by adopt() from the slots that point into the pool.
 // Errors:  allocate -> ENOMEM when addresses or memory run out, ENOSPC when the limit forbids more
-// resident pages;
-//          nothing has changed then. free cannot fail.
+//          resident pages; nothing has changed then. free cannot fail.
 // Threads: every member from any thread unless said otherwise. A class has its own mutex, held for
-// a few dozen
-//          instructions, or for the system call that returns pages.
+//          a few dozen instructions, or for the system call that returns pages or makes them
+//          resident.
 // Laws:    2, 5, 6, 8.
-// Proof:   pool_test.cc, pool_model_test.cc, pool_thread_test.cc.
+// Proof:   pool_test.cc, pool_memory_test.cc, pool_compaction_test.cc, pool_model_test.cc,
+//          pool_thread_test.cc.
 #pragma once
 
 #include <array>
@@ -66,7 +66,6 @@ class Pool {
   }
 
   // --- limits and memory
-  // ---------------------------------------------------------------------------------------
   void set_limit_pages(std::uint64_t pages) {
     limit_pages_.store(pages, std::memory_order_relaxed);
   }
@@ -88,8 +87,9 @@ class Pool {
   }
   // Gives empty pages back until at most `keep_pages` are left. Returns: the pages given back.
   std::uint64_t trim(std::uint64_t keep_pages);
-  // Keeps at least `pages` of free spans resident ahead of need; 0 ends it. Errors: ENOMEM, and
-  // nothing is kept.
+  // Keeps at least `pages` resident ahead of need: until they are used up, allocate takes no new
+  // memory. A span's pages serve one class at a time, so count on half a span for each class in use
+  // that no other can take. 0 ends it and gives them back. Errors: ENOMEM, and nothing is kept.
   Result<void> reserve(std::uint64_t pages);
   [[nodiscard]] std::uint64_t reserved_pages() const {
     return reserved_pages_.load(std::memory_order_relaxed);
@@ -101,21 +101,21 @@ class Pool {
   [[nodiscard]] std::uint64_t tight_pages() const;
 
   // --- compaction (one at a time; pool_compaction.cc)
-  // ----------------------------------------------------------- Chooses what to empty: afterwards
-  // must_move says which objects stand in the way and allocate avoids their places. Returns: how
-  // many objects must move.
+  // Chooses what to empty: afterwards must_move says which objects stand in the way and allocate
+  // avoids their places. Returns: how many objects must move.
   std::uint64_t begin_compaction();
+  // The object may be gone by now: the answer is then of no use, but asking is safe.
   [[nodiscard]] bool must_move(Handle handle, std::size_t bytes) const;
   // Lets all places be used again.
   void end_compaction();
 
   // --- recovery
-  // ------------------------------------------------------------------------------------------------
   // Counts a slot's vote for the class of the span that it points into. After all slots were asked
   // and before the first adopt: a damaged slot then costs itself, not the span's other objects.
   void survey(Handle handle, std::size_t bytes);
-  // Says that a slot holds this object. Requires: no other thread is in the pool. Returns: false
-  // when the place is outside the pool, not an object of this class, or already taken.
+  // Says that a slot holds this object; any handle and size may be asked. Requires: no other thread
+  // is in the pool. Returns: false when no object has this size, or the place is outside the pool,
+  // not an object of this class, or already taken.
   [[nodiscard]] bool adopt(Handle handle, std::size_t bytes);
   // After the last adopt: rebuilds lists and counts, gives back every page that no object touches.
   Result<void> finish_adoption();
@@ -124,8 +124,8 @@ class Pool {
   std::uint64_t check_invariants() const;
 
  private:
-  static constexpr std::size_t kListCount =
-      8;  // Spans of a class by eighths of fullness; full ones in none.
+  // Spans of a class by eighths of fullness; full ones in none.
+  static constexpr std::size_t kListCount = 8;
   struct alignas(64) ClassState {
     mutable Mutex mutex;
     std::array<std::uint32_t, kListCount> lists UZ_GUARDED_BY(mutex);
@@ -151,14 +151,22 @@ class Pool {
   [[nodiscard]] bool try_make_live(Span& span, std::uint64_t pages, LimitRule rule);
   void make_dead(Span& span, std::uint64_t pages);
   [[nodiscard]] bool try_add_resident(std::uint64_t pages, LimitRule rule);
+  void raise_resident_pages_max(std::uint64_t pages);
   // Returns: kNoSpan when all addresses are taken.
   // The span gets that class; class 0: a span to be populated, never one that already is reserved.
   std::uint32_t take_free_span(std::size_t class_index) UZ_EXCLUDES(free_mutex_);
   void give_free_span(std::uint32_t index) UZ_EXCLUDES(free_mutex_);
+  void list_free_span(std::uint32_t index) UZ_REQUIRES(free_mutex_);
   // Punch the dead pages of a span, at most `most_pages`. Requires: the span's mutex is held.
   std::uint64_t punch_dead_pages(Span& span, std::uint32_t index, std::uint64_t most_pages);
   std::uint64_t trim_span(std::uint32_t index, std::uint64_t most_pages);
+  [[nodiscard]] bool try_reserve_used_span(std::uint32_t index);
+  [[nodiscard]] bool try_reserve_free_span();
+  [[nodiscard]] bool populate_span(std::uint32_t index) const;
+  // Requires: the span's mutex is held.
+  void note_populated(Span& span, bool populated);
   void release_reserve();
+  [[nodiscard]] bool try_release_span(std::uint32_t index);
   // The mutex that guards spans of this class; class 0: free spans.
   [[nodiscard]] Mutex& mutex_of(std::size_t class_index) {
     return class_index == 0 ? free_mutex_ : classes_[class_index].mutex;
@@ -166,6 +174,9 @@ class Pool {
   [[nodiscard]] std::uint32_t touched_span_count() const UZ_EXCLUDES(free_mutex_);
   std::uint64_t plan_class(std::size_t class_index, std::span<std::uint32_t> candidates);
   void check_span(const Span& span, std::size_t class_index) const;
+  void check_lists(const ClassState& state, std::size_t class_index,
+                   std::uint64_t roomy_spans) const UZ_REQUIRES(state.mutex);
+  void check_free_lists(std::uint64_t free_spans) const UZ_REQUIRES(free_mutex_);
 
   // constant after construction
   const Arena& arena_;
@@ -184,12 +195,12 @@ class Pool {
 
   // guarded by free_mutex_ (taken after a class mutex, never before one)
   mutable Mutex free_mutex_;
-  std::uint32_t free_list_ UZ_GUARDED_BY(free_mutex_) =
-      kNoSpan;  // Given back, maybe with resident pages.
-  std::uint32_t reserved_list_ UZ_GUARDED_BY(free_mutex_) =
-      kNoSpan;  // All kSpanPages resident, ahead of need.
-  std::uint32_t touched_spans_ UZ_GUARDED_BY(free_mutex_) =
-      0;  // Spans from here on were never used.
+  // Given back, maybe with resident pages.
+  std::uint32_t free_list_ UZ_GUARDED_BY(free_mutex_) = kNoSpan;
+  // All kSpanPages resident, ahead of need.
+  std::uint32_t reserved_list_ UZ_GUARDED_BY(free_mutex_) = kNoSpan;
+  // Spans from here on were never used.
+  std::uint32_t touched_spans_ UZ_GUARDED_BY(free_mutex_) = 0;
 };
 
 }  // namespace uzram

@@ -64,8 +64,11 @@ std::uint64_t Pool::begin_compaction() {
 bool Pool::must_move(Handle handle, std::size_t bytes) const {
   const std::size_t class_index = class_index_for(bytes);
   const Place place = place_of(handle, class_index);
+  const Span& span = spans_[place.span];
   MutexLock lock(classes_[class_index].mutex);
-  return place.object >= spans_[place.span].limit;
+  // A handle that was freed meanwhile may stand in a span of another class: not ours to read.
+  return span.class_index.load(std::memory_order_relaxed) == class_index &&
+         place.object >= span.limit;
 }
 
 void Pool::end_compaction() {
@@ -80,60 +83,6 @@ void Pool::end_compaction() {
     span.limit = kSizeClasses[class_index].object_count;
     put_in_right_list(state, index);
   }
-}
-
-// --- invariants
-// ------------------------------------------------------------------------------------------------------
-
-void Pool::check_span(const Span& span, std::size_t class_index) const {
-  std::uint64_t used = 0;
-  for (const std::uint64_t word : span.used_objects)
-    used += static_cast<std::uint64_t>(std::popcount(word));
-  UZ_CHECK(used == span.used_count);
-  std::uint64_t live = 0;
-  if (class_index != 0) {
-    const SizeClass& size_class = kSizeClasses[class_index];
-    UZ_CHECK(span.used_count > 0 && span.used_count <= size_class.object_count);
-    for (std::size_t object = 0; object < kSpanMostObjects; ++object) {
-      if (!span.is_used(object)) continue;
-      UZ_CHECK(object < size_class.object_count);
-      live |= pages_of_object(size_class, object);
-    }
-  }
-  UZ_CHECK(live == span.live_pages);
-  UZ_CHECK((span.live_pages & ~span.resident_pages) == 0);
-  UZ_CHECK(!span.is_reserved || span.resident_pages == ~std::uint64_t{0});
-}
-
-std::uint64_t Pool::check_invariants() const {
-  std::uint64_t objects = 0;
-  std::uint64_t resident = 0;
-  std::uint64_t empty = 0;
-  std::uint64_t reserved = 0;
-  std::array<std::uint64_t, kClassCount + 1> used_by_class{};
-  const std::uint32_t count = touched_span_count();
-  for (std::uint32_t index = 0; index < count; ++index) {
-    const Span& span = spans_[index];
-    const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
-    check_span(span, class_index);
-    used_by_class[class_index] += span.used_count;
-    objects += span.used_count;
-    const auto dead =
-        static_cast<std::uint64_t>(std::popcount(span.resident_pages & ~span.live_pages));
-    const auto live = static_cast<std::uint64_t>(std::popcount(span.live_pages));
-    resident += span.is_reserved ? live : live + dead;
-    (span.is_reserved ? reserved : empty) += dead;
-    UZ_CHECK(class_index != 0 || span.is_free_listed);
-  }
-  UZ_CHECK(resident == resident_pages());
-  UZ_CHECK(empty == empty_pages());
-  UZ_CHECK(reserved == reserved_pages());
-  UZ_CHECK(resident_pages() <= resident_pages_max());
-  for (std::size_t i = 1; i <= kClassCount; ++i) {
-    MutexLock lock(classes_[i].mutex);
-    UZ_CHECK(used_by_class[i] == classes_[i].used_count);
-  }
-  return objects;
 }
 
 }  // namespace uzram

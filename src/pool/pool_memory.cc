@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pool's dealings with memory as pages: giving back, keeping ahead of need, taking over after a
-// crash.
+// The pool's dealings with memory as pages: giving back, keeping ahead of need, taking over after
+// a crash.
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -22,7 +23,8 @@ std::uint64_t Pool::punch_dead_pages(Span& span, std::uint32_t index, std::uint6
     const std::uint64_t dead = span.resident_pages & ~span.live_pages;
     if (dead == 0 || span.is_reserved) break;
     const auto first = static_cast<std::uint64_t>(std::countr_zero(dead));
-    const auto run = static_cast<std::uint64_t>(std::countr_one(dead >> first));
+    const auto dead_run = static_cast<std::uint64_t>(std::countr_one(dead >> first));
+    const std::uint64_t run = std::min(dead_run, most_pages - given);
     if (!arena_.punch(arena_offset_ + index * kSpanBytes + first * kPageBytes, run * kPageBytes))
       break;
     const std::uint64_t mask = (~std::uint64_t{0} >> (64 - run)) << first;
@@ -56,45 +58,100 @@ std::uint64_t Pool::trim(std::uint64_t keep_pages) {
 }
 
 Result<void> Pool::reserve(std::uint64_t pages) {
-  if (pages == 0) release_reserve();
-  while (reserved_pages() < pages) {
-    const std::uint32_t index = take_free_span(0);
-    if (index == kNoSpan) break;
-    const Result<void> populated = arena_.populate(arena_offset_ + index * kSpanBytes, kSpanBytes);
-    Span& span = spans_[index];  // Neither listed nor of a class: this thread's alone until it is
-                                 // given back.
-    const std::uint64_t was_empty = count_pages(span.resident_pages);
-    resident_pages_.fetch_sub(was_empty, std::memory_order_relaxed);
-    empty_pages_.fetch_sub(was_empty, std::memory_order_relaxed);
-    reserved_pages_.fetch_add(kSpanPages, std::memory_order_relaxed);
-    span.resident_pages = ~std::uint64_t{0};
-    span.is_reserved = true;
-    give_free_span(index);
-    if (!populated) break;
+  if (pages == 0) {
+    release_reserve();
+    return {};
   }
-  if (reserved_pages() >= pages) return {};
+  // What is stored already has room beside it, which the next allocations will take.
+  bool has_memory = true;
+  const std::uint32_t count = touched_span_count();
+  for (std::uint32_t index = 0; has_memory && index < count; ++index) {
+    has_memory = try_reserve_used_span(index);
+  }
+  while (has_memory && reserved_pages() < pages) has_memory = try_reserve_free_span();
+  if (has_memory) return {};
   release_reserve();
   trim(0);
   return fail(ENOMEM);
 }
 
+bool Pool::try_reserve_used_span(std::uint32_t index) {
+  Span& span = spans_[index];
+  const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
+  if (class_index == 0) return true;
+  MutexLock lock(classes_[class_index].mutex);
+  if (span.class_index.load(std::memory_order_relaxed) != class_index) return true;
+  if (span.is_reserved) return true;
+  const bool populated = populate_span(index);
+  note_populated(span, populated);
+  return populated;
+}
+
+bool Pool::try_reserve_free_span() {
+  const std::uint32_t index = take_free_span(0);
+  if (index == kNoSpan) return false;
+  // Neither listed nor of a class: nobody else looks further than that.
+  const bool populated = populate_span(index);
+  MutexLock lock(free_mutex_);
+  note_populated(spans_[index], populated);
+  list_free_span(index);
+  return populated;
+}
+
+bool Pool::populate_span(std::uint32_t index) const {
+  return arena_.populate(arena_offset_ + index * kSpanBytes, kSpanBytes).has_value();
+}
+
+void Pool::note_populated(Span& span, bool populated) {
+  const std::uint64_t dead = count_pages(~span.live_pages);
+  const std::uint64_t was_empty = count_pages(span.resident_pages & ~span.live_pages);
+  // After a failure some pages are there and some are not: as empty pages they all are given back.
+  span.resident_pages = ~std::uint64_t{0};
+  span.is_reserved = populated;
+  if (populated) {
+    resident_pages_.fetch_sub(was_empty, std::memory_order_relaxed);
+    empty_pages_.fetch_sub(was_empty, std::memory_order_relaxed);
+    reserved_pages_.fetch_add(dead, std::memory_order_relaxed);
+  } else {
+    resident_pages_.fetch_add(dead - was_empty, std::memory_order_relaxed);
+    empty_pages_.fetch_add(dead - was_empty, std::memory_order_relaxed);
+  }
+}
+
 void Pool::release_reserve() {
   const std::uint32_t count = touched_span_count();
   for (std::uint32_t index = 0; index < count; ++index) {
-    Span& span = spans_[index];
-    const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
-    MutexLock lock(mutex_of(class_index));
-    if (!span.is_reserved || span.class_index.load(std::memory_order_relaxed) != class_index)
-      continue;
-    const std::uint64_t dead = count_pages(span.resident_pages & ~span.live_pages);
-    span.is_reserved = false;
-    reserved_pages_.fetch_sub(dead, std::memory_order_relaxed);
-    resident_pages_.fetch_add(dead, std::memory_order_relaxed);
-    empty_pages_.fetch_add(dead, std::memory_order_relaxed);
-    punch_dead_pages(span, index, dead);
+    while (!try_release_span(index)) {
+    }
   }
-  // Pages that could not be given back are in use from now on.
-  static_cast<void>(try_add_resident(0, LimitRule::Exceed));
+  {
+    MutexLock lock(free_mutex_);
+    std::uint32_t index = reserved_list_;
+    reserved_list_ = kNoSpan;
+    while (index != kNoSpan) {
+      const std::uint32_t next = spans_[index].next;
+      list_free_span(index);
+      index = next;
+    }
+  }
+  // Pages that the kernel did not take back count as resident from now on.
+  raise_resident_pages_max(resident_pages());
+}
+
+// Returns: false when the span has changed hands meanwhile.
+bool Pool::try_release_span(std::uint32_t index) {
+  Span& span = spans_[index];
+  const std::uint16_t class_index = span.class_index.load(std::memory_order_relaxed);
+  MutexLock lock(mutex_of(class_index));
+  if (span.class_index.load(std::memory_order_relaxed) != class_index) return false;
+  if (!span.is_reserved) return true;
+  const std::uint64_t dead = count_pages(span.resident_pages & ~span.live_pages);
+  span.is_reserved = false;
+  reserved_pages_.fetch_sub(dead, std::memory_order_relaxed);
+  resident_pages_.fetch_add(dead, std::memory_order_relaxed);
+  empty_pages_.fetch_add(dead, std::memory_order_relaxed);
+  punch_dead_pages(span, index, kSpanPages);
+  return true;
 }
 
 std::uint64_t Pool::metadata_bytes() const { return touched_span_count() * sizeof(Span); }
@@ -109,9 +166,9 @@ std::uint64_t Pool::tight_pages() const {
 }
 
 // --- recovery
-// --------------------------------------------------------------------------------------------------------
 
 std::optional<Pool::Place> Pool::valid_place(Handle handle, std::size_t bytes) const {
+  if (bytes == 0 || bytes > kPageBytes) return std::nullopt;
   const std::size_t class_index = class_index_for(bytes);
   const Place place = place_of(handle, class_index);
   if (place.span >= span_capacity_) return std::nullopt;
@@ -120,8 +177,8 @@ std::optional<Pool::Place> Pool::valid_place(Handle handle, std::size_t bytes) c
   return place;
 }
 
-// Boyer and Moore's majority vote. The candidate is in `limit`, its lead in `next`; both are set anew
-// when the span gets its class or is given back.
+// Boyer and Moore's majority vote. The candidate is in `limit`, its lead in `next`; both are set
+// anew when the span gets its class or is given back.
 void Pool::survey(Handle handle, std::size_t bytes) {
   const std::optional<Place> place = valid_place(handle, bytes);
   if (!place) return;
@@ -179,8 +236,9 @@ Result<void> Pool::finish_adoption() {
   }
   trim(0);
   reset_resident_pages_max();
-  const std::uint64_t untouched = count * kSpanBytes;
-  return arena_.punch(arena_offset_ + untouched, span_capacity_ * kSpanBytes - untouched);
+  if (count == span_capacity_) return {};
+  const std::uint64_t known = count * kSpanBytes;
+  return arena_.punch(arena_offset_ + known, span_capacity_ * kSpanBytes - known);
 }
 
 }  // namespace uzram
