@@ -194,8 +194,8 @@ TEST_F(StoreStep, ReadsAPage) {
 
 TEST_F(StoreStep, MovesAPageNextToAnother) {
   for (std::uint64_t page = 30; page < 35; ++page) {
-    Page content = page_with_random_bytes(2000, 30);
-    content[9] = static_cast<std::byte>(page);  // Different, and of one size.
+    Page content = page_with_random_bytes(2500, 30);
+    content[9] = static_cast<std::byte>(page);  // Of one size; the last straddles two pages.
     put(page, content);
   }
   for (std::uint64_t page = 30; page < 34; ++page) {
