@@ -3,12 +3,11 @@
 //
 // What:    reserve, memory lock, mkswap and swapon, and the way back. Not here: how memory is
 //          locked (memory_lock.h), what a reserve is (device/).
-// Errors:  swap_on -> EINVAL no disksize, no block device, or neither mem_limit nor a reserve; EBUSY
-//          it is swap already, or holds a file system; ENOMEM the reserve is not to be had;
+// Errors:  swap_on -> EINVAL no disksize, no block device, or neither mem_limit nor a reserve;
+//          EBUSY it is swap already, or holds a file system; ENOMEM the reserve is not to be had;
 //          EPERM memory cannot be locked; EIO mkswap failed; otherwise from swapon. Everything
-//          done before is undone then.
-//          swap_off -> EINVAL it is not swap; ENOMEM the pages do not fit back into memory, and it
-//          stays swap.
+//          done before is undone then. swap_off -> EINVAL it is not swap; ENOMEM the pages do not
+//          fit back into memory, and it stays swap.
 // Threads: any; one switch at a time.
 // Proof:   swap_switch_test.cc; tests/fuse/.
 #pragma once

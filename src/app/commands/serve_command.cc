@@ -35,8 +35,10 @@ int run_serve(const CommandLine& line, const ServeWords& words) {
     options.state_folder = std::move(*folder);
   }
   options.state_folder = std::filesystem::absolute(options.state_folder).lexically_normal();
-  options.tree_folder = words.tree_folder.empty() ? options.state_folder + "/sys"
-                                                  : std::filesystem::absolute(words.tree_folder).string();
+  options.tree_folder = options.state_folder + "/sys";
+  if (!words.tree_folder.empty()) {
+    options.tree_folder = std::filesystem::absolute(words.tree_folder).lexically_normal();
+  }
   options.socket_path =
       line.socket_path.empty() ? options.state_folder + "/control" : line.socket_path;
   return serve(std::move(options));

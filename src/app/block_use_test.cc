@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/block_use.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace uzram {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+constexpr std::string_view kMountInfo =
+    "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+    "40 22 7:3 / /mnt/with\\040blank rw shared:9 - ext4 /dev/loop3 rw\n"
+    "41 22 7:3 /sub /srv rw shared:9 - ext4 /dev/loop3 rw\n"
+    "42 22 7:30 / /other rw - ext4 /dev/loop30 rw\n"
+    "short line\n\n";
+
+TEST(MountPoints, AreThoseOfExactlyThatDevice) {
+  EXPECT_THAT(mount_points(kMountInfo, {7, 3}), ElementsAre("/mnt/with blank", "/srv"));
+  EXPECT_THAT(mount_points(kMountInfo, {7, 30}), ElementsAre("/other"));
+  EXPECT_THAT(mount_points(kMountInfo, {7, 4}), IsEmpty());
+  EXPECT_THAT(mount_points("", {7, 3}), IsEmpty());
+}
+
+constexpr std::string_view kSwaps =
+    "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+    "/dev/loop3                              partition\t1048572\t\t0\t\t100\n"
+    "/swap\\040file file 1 0 -2\n";
+
+TEST(Swaps, ListPathsAsWholeWords) {
+  EXPECT_TRUE(is_listed_as_swap(kSwaps, "/dev/loop3"));
+  EXPECT_TRUE(is_listed_as_swap(kSwaps, "/swap file"));
+  EXPECT_FALSE(is_listed_as_swap(kSwaps, "/dev/loop"));
+  EXPECT_FALSE(is_listed_as_swap(kSwaps, "/dev/loop33"));
+  EXPECT_FALSE(is_listed_as_swap("", "/dev/loop3"));
+}
+
+TEST(BlockDeviceNumber, BelongsToBlockDevicesOnly) {
+  EXPECT_FALSE(block_device_number("/dev/null"));
+  EXPECT_FALSE(block_device_number("/nonexistent"));
+  EXPECT_FALSE(block_device_number(""));
+  EXPECT_EQ(mount_point_of(""), "");
+  EXPECT_FALSE(is_swap_now(""));
+}
+
+}  // namespace
+}  // namespace uzram
