@@ -95,10 +95,9 @@ bool Device::has_page_checks() const {
 void Device::set_mem_limit(std::uint64_t bytes) {
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max() - kPageBytes;
   const std::uint64_t rounded = round_up(std::min(bytes, kMost), kPageBytes);
-  {
-    MutexLock lock(settings_mutex_);
-    settings_.mem_limit_bytes = rounded;
-  }
+  // Device and pool change together, or two callers could leave different limits in them.
+  MutexLock lock(settings_mutex_);
+  settings_.mem_limit_bytes = rounded;
   const RequestGate::Ticket ticket(gate_);
   if (ticket) running_->store->pool().set_limit_pages(rounded / kPageBytes);
 }
@@ -113,18 +112,25 @@ void Device::reset_mem_used_max() {
 
 Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
+  Settings before;
   {
     MutexLock lock(settings_mutex_);
+    before = settings_;
     settings_.codecs = store->config().codecs;
     settings_.has_page_checks = store->config().has_page_checks;
     store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
     running_ = std::make_unique<Running>(std::move(store), processor_count() - 1);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
+    // With the settings locked: a limit set from now on finds the pool.
+    gate_.open();
   }
-  gate_.open();
   if (attachment_ == nullptr) return {};
   const Result<void> attached = attachment_->attach(*this);
-  if (!attached) stop();
+  if (attached) return {};
+  stop();
+  MutexLock lock(settings_mutex_);
+  settings_.codecs = before.codecs;
+  settings_.has_page_checks = before.has_page_checks;
   return attached;
 }
 

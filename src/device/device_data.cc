@@ -212,7 +212,8 @@ Result<Extent> Device::extent_at(std::uint64_t offset, std::uint64_t most_bytes)
   const Store& store = *running_->store;
   const std::uint64_t page_count = store.config().disk_pages;
   const std::uint64_t first = offset / kPageBytes;
-  const std::uint64_t most_end = std::min(page_count, first + bytes_to_pages(most_bytes) + 1);
+  const std::uint64_t most_pages = most_bytes / kPageBytes + 2;
+  const std::uint64_t most_end = std::min(page_count, first + most_pages);
   const auto kind_of = [&store](std::uint64_t page) {
     const SlotWord word = store.word_of({page});
     const bool is_zero =

@@ -17,7 +17,11 @@ Result<void> DeviceSet::remove(int id) {
   // Without mutex_: detaching may take a while, and others may ask for devices meanwhile.
   if (const Result<void> reset = device->reset(); !reset) return reset;
   MutexLock lock(mutex_);
-  devices_.erase(id);
+  const auto found = devices_.find(id);
+  // Somebody else was faster: the id may be another device's by now.
+  if (found == devices_.end() || found->second != device) return fail(ENODEV);
+  if (device->is_initialised()) return fail(EBUSY);
+  devices_.erase(found);
   return {};
 }
 

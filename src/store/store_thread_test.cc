@@ -17,7 +17,7 @@ namespace uzram {
 namespace {
 
 constexpr std::uint64_t kPages = 48;
-constexpr int kRounds = UZ_UNDER_SANITIZER ? 400 : 3000;
+constexpr int kRounds = UZ_UNDER_SANITIZER ? 1500 : 3000;
 
 struct Stamp {
   std::uint64_t page = 0;
