@@ -24,6 +24,14 @@
 
 namespace {
 thread_local std::size_t allocation_count = 0;
+// Counts down to the one allocation that fails; zero: none will.
+thread_local std::size_t allocations_to_failure = 0;
+
+// Called by every allocation. Returns: whether this one is to fail.
+[[maybe_unused]] bool count_allocation() {
+  ++allocation_count;
+  return allocations_to_failure > 0 && --allocations_to_failure == 0;
+}
 }  // namespace
 
 #if UZ_OWN_MALLOC
@@ -35,27 +43,27 @@ void* __libc_memalign(std::size_t alignment, std::size_t bytes);
 void __libc_free(void* memory);
 
 void* malloc(std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return nullptr;
   return __libc_malloc(bytes);
 }
 void* calloc(std::size_t count, std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return nullptr;
   return __libc_calloc(count, bytes);
 }
 void* realloc(void* old, std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return nullptr;
   return __libc_realloc(old, bytes);
 }
 void* memalign(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return nullptr;
   return __libc_memalign(alignment, bytes);
 }
 void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return nullptr;
   return __libc_memalign(alignment, bytes);
 }
 int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
+  if (count_allocation()) return ENOMEM;
   *memory = __libc_memalign(alignment, bytes);
   return *memory == nullptr ? ENOMEM : 0;
 }
@@ -133,6 +141,35 @@ TEST_P(AllocationWithDictionary, DoesNotHappenWithADictionary) {
     params.dictionary = std::make_shared<const std::string>(dictionary);
     EXPECT_EQ(allocations_while_working(GetParam(), params), 0U) << block_bytes;
   }
+}
+
+// Makes a codec and both contexts with the n-th allocation failing.
+// Returns: 0 when all went well, otherwise the error of the first call that failed.
+int make_all(const CodecInfo& row, const CodecParams& params, std::size_t failing_allocation) {
+  allocations_to_failure = failing_allocation;
+  int code = 0;
+  {
+    const auto codec = row.make(params);
+    if (!codec) {
+      code = codec.error().code;
+    } else if (const auto compressor = (*codec)->make_compressor(); !compressor) {
+      code = compressor.error().code;
+    } else if (const auto decompressor = (*codec)->make_decompressor(); !decompressor) {
+      code = decompressor.error().code;
+    }
+  }
+  allocations_to_failure = 0;
+  return code;
+}
+
+TEST_P(Allocation, FailingInAFactoryIsReportedAsSuch) {
+  CodecParams params;
+  if (GetParam().takes_dictionary)
+    params.dictionary = std::make_shared<const std::string>(5000, 'x');
+  std::size_t failing_allocation = 1;
+  while (make_all(GetParam(), params, failing_allocation) == ENOMEM) ++failing_allocation;
+  EXPECT_EQ(make_all(GetParam(), params, failing_allocation), 0);
+  EXPECT_GE(failing_allocation, 4U) << "a codec and two contexts are three allocations at least";
 }
 
 INSTANTIATE_TEST_SUITE_P(Codecs, Allocation, testing::ValuesIn(every_row()), row_name);

@@ -2,6 +2,7 @@
 // codec/fuzz_input.h: how the bytes of a fuzzer's input choose a codec and a block size.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 
@@ -24,9 +25,11 @@ inline const CodecInfo& fuzz_row(std::uint8_t choice) {
   return all_codecs()[choice % all_codecs().size()];
 }
 
-// Second byte: the block size, and in its highest bit whether there is a dictionary.
+// Second byte: the block size, mostly a small one, and in the highest bit whether there is a
+// dictionary.
 inline std::size_t fuzz_block_bytes(std::uint8_t choice) {
-  return kPageBytes << (choice & 0x7fU) % 9;
+  constexpr std::array<int, 16> kShifts = {0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 6, 8};
+  return kPageBytes << kShifts[choice % kShifts.size()];
 }
 inline bool fuzz_has_dictionary(const CodecInfo& row, std::uint8_t choice) {
   return row.takes_dictionary && (choice & 0x80U) != 0;

@@ -144,7 +144,7 @@ Result<std::unique_ptr<Codec>> make_lz4(const CodecParams& params) {
   if (!level) return fail(level.error().code);
   std::shared_ptr<const PreparedDictionary> prepared;
   if (!dictionary_of(params).empty()) {
-    prepared.reset(new (std::nothrow) PreparedDictionary(params.dictionary));
+    prepared = make_shared_object<PreparedDictionary>(params.dictionary);
     if (!prepared) return fail(ENOMEM);
   }
   return make_object<Codec, Lz4Codec>(*level, std::move(prepared));

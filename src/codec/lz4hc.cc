@@ -104,7 +104,7 @@ Result<std::unique_ptr<Codec>> make_lz4hc(const CodecParams& params) {
   const int level = std::min(*asked, kStrongestLevel);
   std::shared_ptr<const PreparedDictionary> prepared;
   if (!dictionary_of(params).empty()) {
-    prepared.reset(new (std::nothrow) PreparedDictionary(level, params.dictionary));
+    prepared = make_shared_object<PreparedDictionary>(level, params.dictionary);
     if (!prepared) return fail(ENOMEM);
   }
   return make_object<Codec, Lz4hcCodec>(level, std::move(prepared));

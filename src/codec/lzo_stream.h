@@ -71,8 +71,8 @@ class LzoEncoder {
   std::optional<std::size_t> encode_with(ConstBytes block, MutableBytes out,
                                          LzoVersion version) noexcept;
 
-  // Where each hashed word of four bytes was seen last in the block: entries of two bytes for blocks
-  // up to 64 KiB, of four for larger ones.
+  // Where each hashed word of four bytes was seen last in the block: entries of two bytes for
+  // blocks up to 64 KiB, of four for larger ones.
   alignas(64) std::array<std::byte, sizeof(std::uint32_t) << kTableBits> table_;
 };
 

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(folder / "roundtrip");
   for (std::uint8_t row_index = 0; row_index < all_codecs().size(); ++row_index) {
     const CodecInfo& row = fuzz_row(row_index);
-    for (const std::uint8_t choice : std::to_array<std::uint8_t>({0x00, 0x80, 0x02, 0x04})) {
+    for (const std::uint8_t choice : std::to_array<std::uint8_t>({0x00, 0x80, 0x09, 0x0c})) {
       if ((choice & 0x80) != 0 && !row.takes_dictionary) continue;
       FuzzPair& pair = fuzz_pair(row, fuzz_has_dictionary(row, choice));
       for (const PageKind kind : kPageKinds) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // codec/settings.h: what every algorithm's factory does first and last.
 //
-// What:   settle() checks parameters against a row of the table; make_object() and Workspace
-//         allocate without exceptions; char_pointer() is the view that C libraries want.
+// What:   settle checks parameters against a row of the table; make_object, make_shared_object
+//         and Workspace allocate without exceptions; char_pointer is how C libraries see bytes.
 // Errors: settle -> EINVAL. make_object -> ENOMEM. A Workspace without memory is false.
 #pragma once
 
@@ -30,6 +30,16 @@ template <typename Base, typename Made, typename... Arguments>
   std::unique_ptr<Base> made(new (std::nothrow) Made(std::forward<Arguments>(arguments)...));
   if (!made) return fail(ENOMEM);
   return made;
+}
+
+// Returns: nullptr without memory.
+template <typename Made, typename... Arguments>
+[[nodiscard]] std::shared_ptr<const Made> make_shared_object(Arguments&&... arguments) {
+  try {
+    return std::make_shared<Made>(std::forward<Arguments>(arguments)...);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
 }
 
 // Aligned memory for a library's context, or for an encoder's tables.

@@ -7,24 +7,48 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <cstring>
+
 #include "base/check.h"
 #include "codec/settings.h"
 
 namespace uzram {
 namespace {
 
-struct FreeDictionary {
-  void operator()(ZSTD_CDict* digested) const { ZSTD_freeCDict(digested); }
-  void operator()(ZSTD_DDict* digested) const { ZSTD_freeDDict(digested); }
+// A dictionary that was digested once, in static workspaces: ZSTD_createCDict_advanced of version
+// 1.5.4 crashes when it gets no memory.
+struct Digested {
+  std::shared_ptr<const std::string> bytes;
+  Workspace pack_workspace;
+  Workspace unpack_workspace;
+  const ZSTD_CDict* for_packing = nullptr;    // Inside pack_workspace.
+  const ZSTD_DDict* for_unpacking = nullptr;  // Inside unpack_workspace.
+
+  Digested(std::shared_ptr<const std::string> dictionary, ZSTD_compressionParameters parameters)
+      : bytes(std::move(dictionary)),
+        pack_workspace(ZSTD_estimateCDictSize_advanced(bytes->size(), parameters, ZSTD_dlm_byRef)),
+        unpack_workspace(ZSTD_estimateDDictSize(bytes->size(), ZSTD_dlm_byRef)) {}
+
+  bool has_memory() const { return pack_workspace && unpack_workspace; }
+
+  // Returns: whether the library could read the dictionary. Requires: has_memory().
+  bool digest(ZSTD_compressionParameters parameters) {
+    // The library leaves a field of the digest as it finds it.
+    std::memset(pack_workspace.data(), 0, pack_workspace.size());
+    for_packing = ZSTD_initStaticCDict(pack_workspace.data(), pack_workspace.size(), bytes->data(),
+                                       bytes->size(), ZSTD_dlm_byRef, ZSTD_dct_auto, parameters);
+    for_unpacking =
+        ZSTD_initStaticDDict(unpack_workspace.data(), unpack_workspace.size(), bytes->data(),
+                             bytes->size(), ZSTD_dlm_byRef, ZSTD_dct_auto);
+    return for_packing != nullptr && for_unpacking != nullptr;
+  }
 };
 
 // What all contexts of one codec share.
 struct Shared {
   int level = 0;
   ZSTD_compressionParameters parameters = {};
-  std::shared_ptr<const std::string> dictionary;
-  std::unique_ptr<ZSTD_CDict, FreeDictionary> pack_dictionary;
-  std::unique_ptr<ZSTD_DDict, FreeDictionary> unpack_dictionary;
+  std::unique_ptr<const Digested> dictionary;
 };
 
 void must(std::size_t outcome) { UZ_CHECK(!ZSTD_isError(outcome)); }
@@ -47,8 +71,7 @@ class ZstdCompressor final : public Compressor {
     // A parameter of zero means "as the level has it", so the level is set as well.
     must(ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, shared_->level));
     must(ZSTD_CCtx_setCParams(context_, shared_->parameters));
-    if (shared_->pack_dictionary)
-      must(ZSTD_CCtx_refCDict(context_, shared_->pack_dictionary.get()));
+    if (shared_->dictionary) must(ZSTD_CCtx_refCDict(context_, shared_->dictionary->for_packing));
   }
 
   std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept override {
@@ -73,8 +96,7 @@ class ZstdDecompressor final : public Decompressor {
         context_(ZSTD_initStaticDCtx(workspace_.data(), workspace_.size())) {
     UZ_CHECK(context_ != nullptr);
     must(ZSTD_DCtx_setParameter(context_, ZSTD_d_format, ZSTD_f_zstd1_magicless));
-    if (shared_->unpack_dictionary)
-      must(ZSTD_DCtx_refDDict(context_, shared_->unpack_dictionary.get()));
+    if (shared_->dictionary) must(ZSTD_DCtx_refDDict(context_, shared_->dictionary->for_unpacking));
   }
 
   Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept override {
@@ -119,16 +141,13 @@ class ZstdCodec final : public Codec {
   const std::shared_ptr<const Shared> shared_;
 };
 
-// Errors: EINVAL: it says that it is a trained dictionary, and is none. The library does not tell
-// that from a lack of memory, which for a few hundred KiB is the unlikelier cause.
-Result<void> digest_dictionary(Shared& shared) {
-  const std::string& bytes = *shared.dictionary;
-  shared.pack_dictionary.reset(ZSTD_createCDict_advanced(bytes.data(), bytes.size(), ZSTD_dlm_byRef,
-                                                         ZSTD_dct_auto, shared.parameters,
-                                                         ZSTD_defaultCMem));
-  shared.unpack_dictionary.reset(ZSTD_createDDict_byReference(bytes.data(), bytes.size()));
-  if (!shared.pack_dictionary || !shared.unpack_dictionary) return fail(EINVAL);
-  return {};
+// Errors: ENOMEM. EINVAL: it claims to be a trained dictionary, and is none.
+Result<std::unique_ptr<const Digested>> digest(const CodecParams& params,
+                                               ZSTD_compressionParameters parameters) {
+  std::unique_ptr<Digested> digested(new (std::nothrow) Digested(params.dictionary, parameters));
+  if (!digested || !digested->has_memory()) return fail(ENOMEM);
+  if (!digested->digest(parameters)) return fail(EINVAL);
+  return digested;
 }
 
 }  // namespace
@@ -136,18 +155,18 @@ Result<void> digest_dictionary(Shared& shared) {
 Result<std::unique_ptr<Codec>> make_zstd(const CodecParams& params) {
   const Result<int> level = settle(params, kZstd);
   if (!level) return fail(level.error().code);
-  const std::size_t dictionary_bytes = dictionary_of(params).size();
-  std::shared_ptr<Shared> shared(new (std::nothrow) Shared);
-  if (!shared) return fail(ENOMEM);
-  shared->level = *level;
+  Shared settled;
+  settled.level = *level;
   // As the kernel does, for the block alone: parameters for block and dictionary together pack no
   // better and need up to ten times the memory.
-  shared->parameters = ZSTD_getCParams(*level, params.block_bytes, 0);
-  if (dictionary_bytes > 0) {
-    shared->dictionary = params.dictionary;
-    if (const Result<void> digested = digest_dictionary(*shared); !digested)
-      return fail(digested.error().code);
+  settled.parameters = ZSTD_getCParams(*level, params.block_bytes, 0);
+  if (!dictionary_of(params).empty()) {
+    Result<std::unique_ptr<const Digested>> digested = digest(params, settled.parameters);
+    if (!digested) return fail(digested.error().code);
+    settled.dictionary = *std::move(digested);
   }
+  std::shared_ptr<const Shared> shared = make_shared_object<Shared>(std::move(settled));
+  if (!shared) return fail(ENOMEM);
   return make_object<Codec, ZstdCodec>(std::move(shared));
 }
 
