@@ -198,6 +198,14 @@ def forget_mounts(place):
             subprocess.run(["umount", "-l", mount], check=False, capture_output=True)
 
 
+def end_nbdfuse(process, file):
+    """Unmounted, it ends by itself."""
+    subprocess.run(["fusermount3", "-u", file], check=False, capture_output=True)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(WAIT_SECONDS)
+    end(process)
+
+
 @contextlib.contextmanager
 def nbdfuse_loop(*words):
     """nbdfuse over nbdkit, a loop device over it. Yields the loop device."""
@@ -210,9 +218,7 @@ def nbdfuse_loop(*words):
             pass
         process = subprocess.Popen(["nbdfuse", "-P", f"{server.folder}/nbdfuse.pid", file,
                                     server.uri], stdin=subprocess.DEVNULL)
-        stack.callback(end, process)
-        stack.callback(lambda: subprocess.run(["fusermount3", "-u", file], check=False,
-                                              capture_output=True))
+        stack.callback(end_nbdfuse, process, file)
         wait_until(lambda: os.path.exists(f"{server.folder}/nbdfuse.pid")
                    or process.poll() is not None, "nbdfuse")
         loop = output_of("losetup", "--find", "--show", "--direct-io=on", "--sector-size", "4096",

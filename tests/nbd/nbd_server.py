@@ -42,6 +42,14 @@ def find_plugin():
     raise RuntimeError(f"no {PLUGIN_PATH} in {folders}; build the target nbdkit-uzram-plugin first")
 
 
+def find_program(name):
+    """A program of the build that the plug-in is from; skips the case when it was not built."""
+    path = find_plugin().removesuffix(PLUGIN_PATH) + name
+    if not os.path.exists(path):
+        raise unittest.SkipTest(f"{name} is not built")
+    return path
+
+
 def sanitizer_environment(plugin):
     """A server that is not instrumented loads the plug-in's sanitizer before anything else."""
     libraries = subprocess.run(["ldd", plugin], capture_output=True, text=True, check=True).stdout

@@ -10,8 +10,8 @@ import tempfile
 import time
 import unittest
 
-from nbd_server import (CLIENT_SECONDS, MIB, START_SECONDS, NbdCase, find_plugin, main,
-                        require_program, run_plugin, sample_bytes, sanitizer_environment)
+from nbd_server import (CLIENT_SECONDS, MIB, START_SECONDS, NbdCase, find_plugin, find_program,
+                        main, require_program, run_plugin, sample_bytes, sanitizer_environment)
 
 
 class WrongKeyTest(NbdCase):
@@ -94,6 +94,31 @@ class ControlSocketTest(NbdCase):
         answer = self.server.control(op="create", size=MIB)
         self.assertFalse(answer["ok"], answer)
         self.assertEqual(len(self.server.control(op="list")["result"]), 1)
+
+    def test_the_command_line_works_with_the_servers_socket(self):
+        program = find_program("uzram")
+        self.server.run("qemu-io", "-f", "raw", "-c", "write -P 1 0 1M", "URI")
+        words = ("--socket", "FOLDER/control")
+        self.assertIn("zstd", self.server.run(program, "list", *words))
+        statistics = self.server.run(program, "get", "zram0", "mm_stat", *words)
+        self.assertEqual(int(statistics.split()[0]), MIB)
+        self.server.run(program, "set", "zram0", "mem_limit", "32M", *words)
+        statistics = self.server.run(program, "get", "zram0", "mm_stat", *words)
+        self.assertEqual(int(statistics.split()[3]), 32 * MIB)
+
+    def test_statistics_are_watched_while_clients_write(self):
+        program = find_program("uzram")
+        watcher = subprocess.Popen([program, "stat", "--watch", "--socket",
+                                    self.server.path("control")], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(watcher.stdout.close)
+        self.addCleanup(watcher.wait)
+        self.addCleanup(watcher.kill)
+        self.assertIn("zram0", watcher.stdout.readline())
+        self.server.run("qemu-io", "-f", "raw", "-c", "write -P 1 0 1M", "URI")
+        for line in watcher.stdout:
+            if f"stored_bytes={MIB}" in line:
+                return
+        self.fail("the watcher ended without seeing what was written")
 
     def test_the_socket_goes_with_the_server(self):
         self.assertTrue(os.path.exists(self.server.path("control")))
