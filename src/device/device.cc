@@ -230,7 +230,9 @@ DeviceStats Device::stats() const {
 
 void Device::check_invariants() const {
   const RequestGate::Ticket ticket(gate_);
-  if (ticket) running_->store->check_invariants();
+  if (!ticket) return;
+  MutexLock lock(running_->maintenance.round_mutex());
+  running_->store->check_invariants();
 }
 
 }  // namespace uzram

@@ -37,7 +37,10 @@ void Maintenance::work() {
     if (is_ending_) return;
     is_due_.store(false, std::memory_order_relaxed);
     mutex_.unlock();
-    store_.maintain();
+    {
+      MutexLock round(round_mutex_);
+      store_.maintain();
+    }
     mutex_.lock();
   }
 }

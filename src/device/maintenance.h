@@ -27,6 +27,9 @@ class Maintenance {
     if (!is_due_.load(std::memory_order_relaxed)) wake();
   }
 
+  // Held during a round: whoever holds it finds the store as the requests have left it.
+  [[nodiscard]] Mutex& round_mutex() { return round_mutex_; }
+
  private:
   void wake();
   void work();
@@ -34,6 +37,7 @@ class Maintenance {
   Store& store_;
   // Relaxed: a hint; the store is synchronized by itself.
   std::atomic<bool> is_due_{false};
+  Mutex round_mutex_;
   Mutex mutex_;
   ConditionVariable changed_;
   bool is_ending_ UZ_GUARDED_BY(mutex_) = false;
