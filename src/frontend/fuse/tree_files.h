@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// frontend/fuse/tree_files.h: which files the tree has, and what reading and writing them does.
+//
+// What:    from a path to a node, and from a node to text. Not here: libfuse (tree.h), the meaning
+//          of an attribute (control/attribute_table.h).
+// Shapes:  paths begin with '/' at the tree's root and end in no '/'.
+// Errors:  errno values of sysfs: ENOENT no such file, EACCES the wrong direction (root too),
+//          ENODEV the device has gone while the file was open; otherwise the attribute's own.
+// Threads: every function from any thread; an OpenTreeFile serves one caller at a time by itself.
+// Proof:   tree_files_test.cc.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace uzram {
+
+class Device;
+class DeviceSet;
+struct Attribute;
+struct ClassAttribute;
+
+// What every file of sysfs says of its size, and the most that one write carries.
+inline constexpr std::size_t kTreeFileBytes = 4096;
+
+// A file beside the attributes: what the block layer shows of any disk.
+struct DiskFact {
+  std::string_view name;
+  // Returns: nullopt when the file is not there now.
+  std::optional<std::string> (*show)(const Device& device);
+};
+
+// A folder when it has no row of a table. Exactly one row otherwise.
+struct TreeNode {
+  unsigned mode = 0;               // Permission bits.
+  std::shared_ptr<Device> device;  // Of a device's folder and the files in it.
+  const Attribute* attribute = nullptr;
+  const DiskFact* fact = nullptr;
+  const ClassAttribute* class_attribute = nullptr;
+
+  [[nodiscard]] bool is_folder() const {
+    return attribute == nullptr && fact == nullptr && class_attribute == nullptr;
+  }
+};
+
+// Looking changes nothing: hot_add acts when it is read, not when it is looked up.
+[[nodiscard]] std::optional<TreeNode> find_tree_node(const DeviceSet& devices,
+                                                     std::string_view path);
+// Errors: ENOENT, ENOTDIR.
+[[nodiscard]] Result<std::vector<std::string>> list_tree_folder(const DeviceSet& devices,
+                                                                std::string_view path);
+
+class OpenTreeFile {
+ public:
+  // `devices` must outlive the file. Errors: EISDIR; EACCES.
+  static Result<std::unique_ptr<OpenTreeFile>> open(DeviceSet& devices, TreeNode node, bool is_read,
+                                                    bool is_written);
+
+  // From offset 0 the text is made anew; further on, it is the rest of what was made then.
+  // Returns: how many bytes.
+  Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
+  // The whole of a text; what is beyond kTreeFileBytes is not taken. Returns: how many bytes were.
+  Result<std::size_t> write(ConstBytes text);
+
+ private:
+  OpenTreeFile(DeviceSet& devices, TreeNode node) : devices_(devices), node_(std::move(node)) {}
+  [[nodiscard]] bool is_gone() const;
+  Result<std::string> show();
+
+  DeviceSet& devices_;
+  const TreeNode node_;
+  Mutex mutex_;
+  std::string shown_ UZ_GUARDED_BY(mutex_);
+};
+
+}  // namespace uzram

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tree as scripts see it: through the mount, with a shell.
+#include "frontend/fuse/tree.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <thread>
+
+#include "frontend/fuse/disk_fixture.h"
+
+namespace uzram {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Said {
+  int code = -1;
+  std::string text;
+};
+
+Said shell(const std::string& command) {
+  Said said;
+  // Not the shell's own echo: dash's says "I/O error" whatever happened.
+  const std::string head = "exec 2>&1; export LC_ALL=C; echo() { env echo \"$@\"; }; ";
+  FILE* pipe = ::popen((head + command).c_str(), "re");
+  if (pipe == nullptr) return said;
+  std::array<char, 4096> part;
+  while (const std::size_t count = std::fread(part.data(), 1, part.size(), pipe)) {
+    said.text.append(part.data(), count);
+  }
+  said.code = WEXITSTATUS(::pclose(pipe));
+  return said;
+}
+
+class TreeTest : public DiskFixture {
+ protected:
+  void SetUp() override {
+    if (const std::string why = why_no_disks(); !why.empty()) GTEST_SKIP() << why;
+    FuseAttachmentOptions options;
+    options.has_loop = why_no_loop().empty();
+    start(options);
+    auto tree = Tree::start(*devices_, folder_.path() + "/sys");
+    ASSERT_TRUE(tree) << tree.error().text;
+    tree_ = std::move(*tree);
+  }
+  void TearDown() override {
+    tree_.reset();
+    DiskFixture::TearDown();
+    expect_nothing_left();
+  }
+  Said in_tree(const std::string& command) {
+    return shell("cd " + folder_.path() + "/sys && " + command);
+  }
+
+  std::unique_ptr<Tree> tree_;
+};
+
+TEST_F(TreeTest, ListsLooksAndModesAreThoseOfSysfs) {
+  EXPECT_EQ(in_tree("ls").text, "block\nclass\n");
+  ASSERT_EQ(in_tree("cat class/zram-control/hot_add").text, "0\n");
+  EXPECT_EQ(in_tree("stat -c '%A %s' block/zram0/disksize").text, "-rw-r--r-- 4096\n");
+  EXPECT_EQ(in_tree("stat -c '%A %s' block/zram0/reset").text, "--w------- 4096\n");
+  EXPECT_EQ(in_tree("stat -c '%A %s' block/zram0/mm_stat").text, "-r--r--r-- 4096\n");
+  EXPECT_EQ(in_tree("stat -c '%A' block/zram0").text, "drwxr-xr-x\n");
+  EXPECT_EQ(devices_->all().size(), 1U);
+}
+
+TEST_F(TreeTest, EveryAttributeThatCanBeReadIsRead) {
+  devices_->add();
+  for (const Attribute& attribute : device_attributes()) {
+    const Said said = in_tree(fmt::format("cat block/zram0/{}", attribute.name));
+    if (attribute.show == nullptr) {
+      EXPECT_EQ(said.code, 1) << attribute.name;
+      EXPECT_THAT(said.text, HasSubstr("Permission denied")) << attribute.name;
+    } else {
+      EXPECT_EQ(said.code, 0) << attribute.name << ": " << said.text;
+      EXPECT_EQ(said.text, *attribute.show(*devices_->find(0))) << attribute.name;
+    }
+  }
+}
+
+TEST_F(TreeTest, ReadOnlyAttributesRefuseWriting) {
+  devices_->add();
+  for (const Attribute& attribute : device_attributes()) {
+    if (attribute.store != nullptr) continue;
+    const Said said = in_tree(fmt::format("echo 1 > block/zram0/{}", attribute.name));
+    EXPECT_NE(said.code, 0) << attribute.name;
+    EXPECT_THAT(said.text, HasSubstr("Permission denied")) << attribute.name;
+  }
+}
+
+TEST_F(TreeTest, AScriptSetsUpADiskAndTakesItAway) {
+  const Said said = in_tree(
+      "id=$(cat class/zram-control/hot_add) && cd block/zram$id && echo zstd > comp_algorithm && "
+      "echo 64M > disksize && echo 32M > mem_limit && cat initstate disksize comp_algorithm && "
+      "echo 1 > reset && cat initstate && cd ../.. && echo $id > class/zram-control/hot_remove && "
+      "ls block");
+  EXPECT_EQ(said.code, 0);
+  EXPECT_THAT(said.text, ::testing::StartsWith("1\n67108864\n"));
+  EXPECT_THAT(said.text, HasSubstr("[zstd]"));
+  EXPECT_THAT(said.text, ::testing::EndsWith("\n0\n"));
+  EXPECT_TRUE(devices_->all().empty());
+}
+
+TEST_F(TreeTest, WrongWordsGetTheKernelsErrors) {
+  devices_->add();
+  const auto said = [this](const std::string& text, const std::string& file) {
+    return in_tree("echo " + text + " > " + file).text;
+  };
+  EXPECT_THAT(said("nonsense", "block/zram0/disksize"), HasSubstr("Invalid argument"));
+  EXPECT_THAT(said("nonsense", "block/zram0/comp_algorithm"), HasSubstr("Invalid argument"));
+  EXPECT_THAT(said("1", "block/zram0/compact"), HasSubstr("Invalid argument"));
+  EXPECT_EQ(said("64M", "block/zram0/disksize"), "");
+  EXPECT_THAT(said("64M", "block/zram0/disksize"), HasSubstr("Device or resource busy"));
+  EXPECT_THAT(said("lz4", "block/zram0/comp_algorithm"), HasSubstr("Device or resource busy"));
+  EXPECT_THAT(said("7", "class/zram-control/hot_remove"), HasSubstr("No such device"));
+  EXPECT_THAT(said("1", "block/zram0/new_file"), HasSubstr("Permission denied"));
+  EXPECT_THAT(in_tree("mkdir block/zram1").text, HasSubstr("Operation not permitted"));
+  EXPECT_THAT(in_tree("rm -f block/zram0/disksize").text, HasSubstr("Operation not permitted"));
+}
+
+TEST_F(TreeTest, UsedDiskCannotBeResetThroughTheTree) {
+  if (const std::string why = why_no_loop(); !why.empty()) GTEST_SKIP() << why;
+  devices_->add();
+  devices_->add();
+  ASSERT_EQ(in_tree("echo 64M | tee block/zram0/disksize block/zram1/disksize").code, 0);
+  const std::string path = devices_->find(0)->block_path();
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(in_tree("cat block/zram0/dev").text, fmt::format("7:{}\n", status.st_rdev & 0xff));
+  {
+    const FileDescriptor disk = open_direct(path);
+    EXPECT_THAT(in_tree("echo 1 > block/zram0/reset").text, HasSubstr("busy"));
+    EXPECT_THAT(in_tree("echo 0 > class/zram-control/hot_remove").text, HasSubstr("busy"));
+    EXPECT_EQ(in_tree("echo 1 > class/zram-control/hot_remove").text, "");
+    EXPECT_EQ(in_tree("ls block").text, "zram0\n");
+    EXPECT_EQ(write_at(disk, 0, AlignedBytes::pattern(kPageBytes, 1)), kPageBytes);
+  }
+  EXPECT_EQ(in_tree("awk '{print $1}' block/zram0/mm_stat").text, "4096\n");
+  EXPECT_EQ(in_tree("echo 0 > class/zram-control/hot_remove").text, "");
+}
+
+TEST_F(TreeTest, AttributesAreServedWhileOthersBlock) {
+  if (const std::string why = why_no_loop(); !why.empty()) GTEST_SKIP() << why;
+  for (int id = 0; id < 4; ++id) devices_->add();
+  std::vector<std::thread> scripts;
+  for (int id = 0; id < 4; ++id) {
+    scripts.emplace_back([this, id] {
+      for (int life = 0; life < 5; ++life) {
+        const Said said = in_tree(fmt::format(
+            "cd block/zram{} && echo 16M > disksize && cat mm_stat && echo 1 > reset", id));
+        EXPECT_EQ(said.code, 0) << said.text;
+      }
+    });
+  }
+  for (std::thread& script : scripts) script.join();
+}
+
+TEST_F(TreeTest, EndsWhileFilesAreOpen) {
+  devices_->add();
+  const FileDescriptor file(
+      ::open((tree_->folder() + "/block/zram0/mm_stat").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(file.is_open());
+  tree_.reset();
+  char byte = 0;
+  EXPECT_EQ(::read(file.get(), &byte, 1), -1);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/sys"));
+}
+
+TEST_F(TreeTest, SecondTreeOnTheSameFolderIsRefused) {
+  const auto second = Tree::start(*devices_, tree_->folder());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, EBUSY);
+  EXPECT_EQ(in_tree("ls").text, "block\nclass\n");
+}
+
+TEST_F(TreeTest, FolderWithOtherFilesIsRefused) {
+  const std::string folder = folder_.path() + "/full";
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/file") << "words";
+  const auto tree = Tree::start(*devices_, folder);
+  ASSERT_FALSE(tree);
+  EXPECT_EQ(tree.error().code, ENOTEMPTY);
+  EXPECT_FALSE(Tree::start(*devices_, "relative"));
+}
+
+TEST_F(TreeTest, TreeOfAKilledDaemonIsReplaced) {
+  const std::string folder = folder_.path() + "/other";
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    DeviceSet devices;
+    const auto tree = Tree::start(devices, folder);
+    if (!tree || ::write(ready[1], "1", 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  ::close(ready[1]);
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  ::close(ready[0]);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  const auto tree = Tree::start(*devices_, folder);
+  ASSERT_TRUE(tree) << tree.error().text;
+  EXPECT_EQ(shell("ls " + folder).text, "block\nclass\n");
+}
+
+}  // namespace
+}  // namespace uzram
