@@ -42,8 +42,9 @@ TEST(MutexThread, TryLockFailsWhileAnotherHoldsIt) {
   const auto can_take = [&] {
     bool taken = false;
     std::thread([&] {
-      taken = mutex.try_lock();
-      if (taken) mutex.unlock();
+      if (!mutex.try_lock()) return;
+      taken = true;
+      mutex.unlock();
     }).join();
     return taken;
   };
@@ -70,10 +71,11 @@ TEST(MutexThread, AWaitWithATimeEndsWithoutANotice) {
   Guarded guarded;
   MutexLock lock(guarded.mutex);
   guarded.changed.wait_for(guarded.mutex, std::chrono::milliseconds(1));
-  bool is_free = true;
+  bool is_free = false;
   std::thread([&] {
-    is_free = guarded.mutex.try_lock();
-    if (is_free) guarded.mutex.unlock();
+    if (!guarded.mutex.try_lock()) return;
+    is_free = true;
+    guarded.mutex.unlock();
   }).join();
   EXPECT_FALSE(is_free);
 }

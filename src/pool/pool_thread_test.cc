@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many threads in one pool, with trimming, compaction and a reserve that comes and goes beside them.
+// Many threads in one pool; trimming, compaction and a reserve that comes and goes beside them.
 #include <gtest/gtest.h>
 
 #include <atomic>
