@@ -14,6 +14,8 @@
 #include <optional>
 #include <sstream>
 
+#include "frontend/fuse/mount_table.h"
+
 namespace uzram {
 namespace {
 
@@ -34,13 +36,8 @@ void add_mounts(const Target& target, std::vector<std::string>& users) {
   if (!target.number) return;
   std::ostringstream number;
   number << major(*target.number) << ':' << minor(*target.number);
-  std::ifstream table("/proc/self/mountinfo");
-  std::string line;
-  while (std::getline(table, line)) {
-    std::istringstream words(line);
-    std::string id, parent, device, root, mount_point;
-    words >> id >> parent >> device >> root >> mount_point;
-    if (device == number.str()) users.push_back("mounted on " + mount_point);
+  for (const MountEntry& entry : read_mount_table()) {
+    if (entry.device_number == number.str()) users.push_back("mounted on " + entry.mount_point);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -371,6 +372,30 @@ TEST_P(FuseAttachmentTest, AbandonedDiskFailsItsUsersAndIsGone) {
     EXPECT_TRUE(device->block_path().empty());
   }
   EXPECT_TRUE(device->reset());
+}
+
+TEST_P(FuseAttachmentTest, UnmountedByOthersAndCopiedElsewhereItStillEnds) {
+  start_file_only();
+  const auto device = add_disk(kDiskBytes);
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  // A container that was started meanwhile holds a copy of every mount.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool is_apart = ::unshare(CLONE_NEWNS) == 0 &&
+                          ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    if (!is_apart || ::write(ready[1], "1", 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  ::close(ready[1]);
+  char byte = 0;
+  const bool has_copy = ::read(ready[0], &byte, 1) == 1;
+  ::close(ready[0]);
+  EXPECT_EQ(::umount2(file_path(*device).c_str(), MNT_DETACH), 0);
+  EXPECT_TRUE(device->reset());
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  if (!has_copy) GTEST_SKIP() << "no mount namespaces here";
 }
 
 TEST_P(FuseAttachmentTest, FiftyLivesLeaveNothingBehind) {

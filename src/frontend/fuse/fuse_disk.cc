@@ -31,6 +31,7 @@ Result<std::unique_ptr<FuseDisk>> FuseDisk::make(Device& device, std::string pat
     return tl::unexpected(descriptors.error());
   }
   disk->descriptors_ = std::move(*descriptors);
+  disk->connection_number_ = find_connection_number(disk->path_);
   if (const Result<void> done = disk->answer_init(); !done) return tl::unexpected(done.error());
   if (const Result<void> done = disk->start_serving(); !done) return tl::unexpected(done.error());
   return disk;
@@ -38,7 +39,9 @@ Result<std::unique_ptr<FuseDisk>> FuseDisk::make(Device& device, std::string pat
 
 FuseDisk::~FuseDisk() {
   if (!descriptors_.connection.is_open()) return;
-  unmount_by_force(path_);
+  const bool is_unmounted = unmount_by_force(path_);
+  // Somebody else was faster; what they left of it elsewhere must not keep the threads waiting.
+  if (!is_unmounted && connection_number_) abort_connection(*connection_number_);
   for (std::thread& thread : threads_) thread.join();
   uring_.reset();
   ::unlink(path_.c_str());

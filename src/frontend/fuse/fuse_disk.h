@@ -11,6 +11,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -54,6 +55,7 @@ class FuseDisk {
   DiskRequests requests_;
   const std::string path_;
   FuseDescriptors descriptors_;
+  std::optional<unsigned> connection_number_;
   std::vector<std::unique_ptr<FuseReader>> readers_;
   std::unique_ptr<FuseUring> uring_;
   std::vector<std::thread> threads_;

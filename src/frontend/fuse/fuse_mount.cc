@@ -7,10 +7,11 @@
 #include <sys/vfs.h>
 
 #include <cstdint>
-#include <fstream>
+#include <cstdlib>
 #include <sstream>
 
 #include "frontend/fuse/fuse_protocol.h"
+#include "frontend/fuse/mount_table.h"
 
 namespace uzram {
 namespace {
@@ -21,22 +22,6 @@ Result<FileDescriptor> open_fuse_node() {
   FileDescriptor node(::open(kFuseNode, O_RDWR | O_CLOEXEC));
   if (!node.is_open()) return fail_errno();
   return node;
-}
-
-// mountinfo writes space, tab, newline and backslash as three octal digits.
-std::string without_octal(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool is_escape = text[i] == '\\' && i + 3 < text.size();
-    if (!is_escape) {
-      plain += text[i];
-      continue;
-    }
-    const auto digit = [&text, i](std::size_t at) { return (text[i + at] - '0') & 7; };
-    plain += static_cast<char>(digit(1) * 64 + digit(2) * 8 + digit(3));
-    i += 3;
-  }
-  return plain;
 }
 
 Result<FileDescriptor> clone_connection(const FileDescriptor& connection) {
@@ -77,14 +62,32 @@ bool unmount_by_force(const std::string& path) {
   return ::umount2(path.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) == 0;
 }
 
+std::optional<unsigned> find_connection_number(const std::string& path) {
+  std::optional<unsigned> number;
+  for (const MountEntry& entry : read_mount_table()) {
+    if (entry.mount_point != path) continue;
+    // "0:45": the second number. The last one mounted there is the one on top.
+    const std::string text = entry.device_number.substr(entry.device_number.find(':') + 1);
+    number = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 10));
+  }
+  return number;
+}
+
+bool abort_connection(unsigned connection_number) {
+  // The kernel's control files, mounted nowhere: /sys/fs/fuse/connections may not be there.
+  const FileDescriptor context(::fsopen("fusectl", FSOPEN_CLOEXEC));
+  if (!context.is_open()) return false;
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return false;
+  const FileDescriptor root(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+  if (!root.is_open()) return false;
+  const std::string name = std::to_string(connection_number) + "/abort";
+  const FileDescriptor file(::openat(root.get(), name.c_str(), O_WRONLY | O_CLOEXEC));
+  return file.is_open() && ::write(file.get(), "1", 1) == 1;
+}
+
 bool is_mount_point(const std::string& path) {
-  std::ifstream table("/proc/self/mountinfo");
-  std::string line;
-  while (std::getline(table, line)) {
-    std::istringstream words(line);
-    std::string id, parent, device, root, mount_point;
-    if (!(words >> id >> parent >> device >> root >> mount_point)) continue;
-    if (without_octal(mount_point) == path) return true;
+  for (const MountEntry& entry : read_mount_table()) {
+    if (entry.mount_point == path) return true;
   }
   return false;
 }

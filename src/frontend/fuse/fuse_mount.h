@@ -12,6 +12,7 @@
 // Source:  mount(2), mount.fuse3(8), proc_pid_mountinfo(5), the kernel's filesystems/fuse.rst.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,14 @@ struct FuseDescriptors {
 // it yet: touching `path` blocks until somebody serves the descriptors.
 Result<FuseDescriptors> mount_fuse_file(const std::string& path, unsigned clone_count);
 
-// Ends the connection and unmounts, whoever still has files open. Returns: false when nothing was
-// mounted there, and then a connection that is mounted elsewhere lives on.
+// Ends the connection and unmounts, whoever still has files open. Returns: false when nothing is
+// mounted there or this user may not.
 bool unmount_by_force(const std::string& path);
+
+// The kernel's number of the connection that is mounted at `path`; nullopt when nothing is.
+[[nodiscard]] std::optional<unsigned> find_connection_number(const std::string& path);
+// Ends a connection wherever it is mounted (another container may hold a copy of the mount).
+bool abort_connection(unsigned connection_number);
 
 // Whether something is mounted exactly there, in this process's view.
 [[nodiscard]] bool is_mount_point(const std::string& path);

@@ -171,6 +171,32 @@ TEST_F(TreeTest, EndsWhileFilesAreOpen) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/sys"));
 }
 
+TEST_F(TreeTest, UserWithoutRootHasATreeToo) {
+  if (shell("command -v fusermount3").code != 0) GTEST_SKIP() << "no fusermount3 here";
+  constexpr uid_t kNobody = 65534;
+  const std::string home = folder_.path() + "/home";
+  std::filesystem::create_directory(home);
+  ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
+  ASSERT_EQ(::chown(home.c_str(), kNobody, kNobody), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(1);
+    DeviceSet devices;
+    devices.add();
+    {
+      const auto tree = Tree::start(devices, home + "/sys");
+      if (!tree) ::_exit(2);
+      if (shell("cat " + home + "/sys/block/zram0/initstate").text != "0\n") ::_exit(3);
+    }
+    ::_exit(std::filesystem::exists(home + "/sys") ? 4 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "users may not mount here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 TEST_F(TreeTest, SecondTreeOnTheSameFolderIsRefused) {
   const auto second = Tree::start(*devices_, tree_->folder());
   ASSERT_FALSE(second);
