@@ -110,9 +110,10 @@ class FunctionNameTest(unittest.TestCase):
             self.assertGreater(len(named), 10)
             for word in named:
                 owner, member = word.split("::")
-                self.assertRegex(whole, rf"\b(class|struct)\b[^;{{]*\b{owner}\b", f"{document}: {word}")
+                place = f"{document}: {word}"
+                self.assertRegex(whole, rf"\b(class|struct)\b[^;{{]*\b{owner}\b", place)
                 inside = rf"\b{owner}::{member}\b|\b{member}(_bytes)?\s*(\(|UZ_|;|\[|\{{)"
-                self.assertRegex(whole, inside, f"{document}: {word}")
+                self.assertRegex(whole, inside, place)
 
     def test_every_room_is_in_the_architecture(self):
         rooms = re.findall(r"^([a-z/]+):", text("src/LAYERS"), re.M)
@@ -126,7 +127,8 @@ class AttributeTest(unittest.TestCase):
         listed = subprocess.run([uzram_program(), "get", "--list"], capture_output=True, text=True,
                                 check=True).stdout
         modes = dict(line.split()[:2] for line in listed.splitlines())
-        of_class = set(re.findall(r'ClassAttribute\{"(\w+)"', sources()["control/attribute_table.cc"]))
+        table = sources()["control/attribute_table.cc"]
+        of_class = set(re.findall(r'ClassAttribute\{"(\w+)"', table))
         self.assertEqual(set(modes) | of_class, set(manual))
         for name, mode in modes.items():
             self.assertIn(f"Mode {mode}", manual[name], name)
@@ -173,7 +175,8 @@ class PackageTest(unittest.TestCase):
     def test_dev_and_the_list_of_dependencies_agree(self):
         script = text("dev")
         manual = sections(text("docs/dependencies.md"))
-        for array, heading in (("build_packages", "To build and run"), ("test_packages", "To test")):
+        for array, heading in (("build_packages", "To build and run"),
+                               ("test_packages", "To test")):
             [listed] = re.findall(rf"{array}=\(([^)]*)\)", script)
             rows = re.findall(r"^\| ([\w+.-]+) \|", manual[heading], re.M)
             self.assertEqual(set(listed.split()), set(rows) - {"package"}, heading)

@@ -74,7 +74,8 @@ class Daemon:
         self.log_path = self.state.with_suffix(".log")
         with open(self.log_path, "wb") as log:
             command = [uzram_program(), "serve", "--state", self.state, *options]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log)
         if not wait_until(self._answers, _START_SECONDS):
             self.clean_up()
             raise AssertionError("uzram serve does not answer")

@@ -20,7 +20,8 @@ class ShellTest(DaemonTest):
     def test_a_device_is_set_up_and_torn_down_with_cat_and_echo(self):
         self.assertEqual("0\n", self.shell("cat class/zram-control/hot_add").stdout)
         self.shell("echo zstd > block/zram0/comp_algorithm; echo 64M > block/zram0/disksize")
-        self.assertEqual("1\n67108864\n", self.shell("cd block/zram0; cat initstate disksize").stdout)
+        shown = self.shell("cd block/zram0; cat initstate disksize").stdout
+        self.assertEqual("1\n67108864\n", shown)
         self.assertIn("[zstd]", self.shell("cat block/zram0/comp_algorithm").stdout)
         self.shell("echo 1 > block/zram0/reset")
         self.assertEqual("0\n", self.shell("cat block/zram0/initstate").stdout)
@@ -46,7 +47,8 @@ class ShellTest(DaemonTest):
                              ("echo x > block/zram0/mem_limit", "Invalid argument"),
                              ("cat block/zram0/reset", "Permission denied"),
                              ("echo 77 > class/zram-control/hot_remove", "No such device"),
-                             ("echo 1 > block/zram0/no_such_word", "Permission denied|No such file")):
+                             ("echo 1 > block/zram0/no_such_word",
+                              "Permission denied|No such file")):
             done = self.shell(script, check=False)
             self.assertNotEqual(0, done.returncode, script)
             self.assertRegex(done.stderr, said, script)
@@ -85,7 +87,8 @@ class ZramctlTest(DaemonTest):
     def test_it_lists_our_device(self):
         run("dd", "if=/dev/zero", f"of={self.disk}", "bs=1M", "count=8", "oflag=direct")
         columns = "NAME,DISKSIZE,DATA,COMPR,ALGORITHM,TOTAL"
-        listed = self.in_namespace(f"zramctl --bytes --noheadings --raw --output {columns} /dev/zram0")
+        listed = self.in_namespace(
+            f"zramctl --bytes --noheadings --raw --output {columns} /dev/zram0")
         name, disksize, data, compr, algorithm, _ = listed.split()
         self.assertEqual(("/dev/zram0", "67108864", "8388608", "0", "lz4"),
                          (name, disksize, data, compr, algorithm))

@@ -33,8 +33,8 @@ class RunTest(unittest.TestCase):
 
     def start(self, *options):
         running = subprocess.Popen([ROOT / "dev", "run", "--state", self.state, *options],
-                                   env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True)
+                                   env=environment(), text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
         self.addCleanup(running.stderr.close)
         self.addCleanup(running.stdout.close)
         self.addCleanup(running.kill)

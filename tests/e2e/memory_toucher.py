@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """memory_toucher.py MIB: fills MIB of memory with content, then reads and checks all of it twice.
 
-Prints "filled <VmSwap in KiB>", then "verified" after each round; ends with status 1 on other bytes.
+Prints "filled <VmSwap in KiB>", then "verified" after each round; other bytes end it with status 1.
 """
 import mmap
 import random

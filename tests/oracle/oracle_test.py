@@ -97,7 +97,8 @@ def run_guest():
     """The script in the virtual machine."""
     guest.CACHE.mkdir(parents=True, exist_ok=True)
     script = guest.CACHE / "oracle.sh"
-    script.write_text(f"PYTHONDONTWRITEBYTECODE=1 exec python3 {HERE}/steps.py 0\n", encoding="utf-8")
+    command = f"PYTHONDONTWRITEBYTECODE=1 exec python3 {HERE}/steps.py 0\n"
+    script.write_text(command, encoding="utf-8")
     try:
         status, said = guest.run(str(script), ["zram"], seconds=400)
     except guest.Unavailable as missing:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a shell script under another kernel: Debian's 6.12 in a small virtual machine.
 
-What:    the newest linux-image-6.12*+deb12-amd64 that apt knows is downloaded (not installed), a tiny
-         initramfs with busybox and the modules asked for is packed, and qemu runs it by software
-         emulation, which works everywhere. Both are kept under build/vm.
-Shapes:  the script sees the host's whole root read-only, so it may use the host's programs; /proc, /sys,
-         /dev and /tmp are the guest's own. Standard output is one serial line.
+What:    the newest linux-image-6.12*+deb12-amd64 that apt knows is downloaded (not installed), a
+         tiny initramfs with busybox and the modules asked for is packed, and qemu runs it by
+         software emulation, which works everywhere. Both are kept under build/vm.
+Shapes:  the script sees the host's whole root read-only, so it may use the host's programs; /proc,
+         /sys, /dev and /tmp are the guest's own. Standard output is one serial line.
 Errors:  Unavailable names what this machine lacks.
 """
 import os
@@ -85,8 +85,8 @@ def _modules_in_order(kernel, names):
     [version] = [path.name for path in (kernel / "lib" / "modules").iterdir()]
     files = []
     for name in names:
-        asked = subprocess.run([_tool("modprobe"), "-d", kernel, "-S", version, "--show-depends", name],
-                               capture_output=True, text=True, check=False)
+        asked = subprocess.run([_tool("modprobe"), "-d", kernel, "-S", version, "--show-depends",
+                                name], capture_output=True, text=True, check=False)
         for path in re.findall(r"^insmod (\S+)", asked.stdout, re.M):
             if path not in files:
                 files.append(path)
