@@ -198,7 +198,7 @@ class LibraryMeasurement {
 
   void overwrite_round(int round, Pair& pair) {
     const PinnedThread pinned(plan_.processor);
-    const auto seed = static_cast<std::uint64_t>(round + 2);
+    const auto seed = static_cast<std::uint64_t>(round) + 2;
     const Order sources = shuffled(corpus_.page_count(), seed);
     const Order targets = shuffled(corpus_.page_count(), seed + 1000);
     pair.measure(
@@ -224,7 +224,7 @@ class LibraryMeasurement {
 
   void read_round(int round, Pair& pair) {
     const PinnedThread pinned(plan_.processor);
-    const Order order = shuffled(corpus_.page_count(), static_cast<std::uint64_t>(round + 500));
+    const Order order = shuffled(corpus_.page_count(), static_cast<std::uint64_t>(round) + 500);
     alignas(64) std::array<std::byte, kPageBytes> page;
     const auto ours = [&] {
       return nanoseconds_per_page(order, [&](std::uint32_t index) {

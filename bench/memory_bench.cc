@@ -79,6 +79,12 @@ double overhead(const DeviceStats& stats) {
          1.0;
 }
 
+double metadata_bytes_per_page(const DeviceStats& stats) {
+  const std::uint64_t stored_pages = stats.orig_data_bytes / kPageBytes;
+  return static_cast<double>(stats.table_bytes + stats.pool_metadata_bytes) /
+         static_cast<double>(stored_pages);
+}
+
 }  // namespace
 
 Result<nlohmann::json> measure_memory(const Corpus& corpus, const std::string& algorithm) {
@@ -104,9 +110,7 @@ Result<nlohmann::json> measure_overhead(const Corpus& corpus, const std::string&
   if (const auto done = fill(device, corpus); !done) return fail(done.error().code);
   DeviceStats stats = device.stats();
   nlohmann::json answer{{"pages", pages}, {"fresh", overhead(stats)}};
-  answer["metadata_bytes_per_page"] =
-      static_cast<double>(stats.table_bytes + stats.pool_metadata_bytes) /
-      static_cast<double>(stats.orig_data_bytes / kPageBytes);
+  answer["metadata_bytes_per_page"] = metadata_bytes_per_page(stats);
 
   Random random(2024);
   for (std::size_t i = 0; i < 4 * pages; ++i) {
@@ -128,9 +132,7 @@ Result<nlohmann::json> measure_overhead(const Corpus& corpus, const std::string&
   wait_for_maintenance(device);
   stats = device.stats();
   answer["half_freed"] = overhead(stats);
-  answer["half_freed_metadata_bytes_per_page"] =
-      static_cast<double>(stats.table_bytes + stats.pool_metadata_bytes) /
-      static_cast<double>(stats.orig_data_bytes / kPageBytes);
+  answer["half_freed_metadata_bytes_per_page"] = metadata_bytes_per_page(stats);
   const Result<void> compacted = device.compact();
   if (!compacted) return fail(compacted.error().code);
   answer["compacted"] = overhead(device.stats());

@@ -89,11 +89,8 @@ Result<nlohmann::json> measure(const CLI::App& app, const Options& options) {
   return run_client(*corpus, options.client);
 }
 
-}  // namespace
-}  // namespace uzram::bench
-
-int main(int argc, char** argv) {
-  uzram::bench::Options options;
+int run(int argc, char** argv) {
+  Options options;
   CLI::App app("uzram_bench: one measurement, as JSON; bench/run calls it");
   app.require_subcommand(1);
   add_library(app, options);
@@ -102,11 +99,23 @@ int main(int argc, char** argv) {
   add_memory(app, options, "overhead", "the pool over its packed bytes, as it ages");
   add_client(app, options);
   CLI11_PARSE(app, argc, argv);
-  const auto answer = uzram::bench::measure(app, options);
+  const auto answer = measure(app, options);
   if (!answer) {
     std::fprintf(stderr, "uzram_bench: %s\n", std::strerror(answer.error().code));
     return 1;
   }
   std::cout << answer->dump() << '\n';
   return 0;
+}
+
+}  // namespace
+}  // namespace uzram::bench
+
+int main(int argc, char** argv) {
+  try {
+    return uzram::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "uzram_bench: %s\n", error.what());
+    return 1;
+  }
 }
