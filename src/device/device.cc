@@ -21,6 +21,16 @@ std::size_t processor_count() {
 // block the others.
 std::size_t lane_count() { return processor_count() + 2; }
 
+// As in the kernel, a parameter that an algorithm does not know has no effect (a level for lzo-rle, say); one that it
+// knows but refuses is an error of set_disksize.
+void drop_ignored_params(CodecChoice& choice) {
+  if (choice.info == nullptr) return;
+  const bool takes_level = choice.info->level.lowest != 0 || choice.info->level.highest != 0;
+  if (!takes_level) choice.params.level.reset();
+  if (!choice.info->takes_window_bits) choice.params.window_bits.reset();
+  if (!choice.info->takes_dictionary) choice.params.dictionary.reset();
+}
+
 }  // namespace
 
 Device::Settings Device::standard_settings() {
@@ -50,7 +60,6 @@ std::string Device::block_path() const {
 }
 
 // --- settings
-// --------------------------------------------------------------------------------------------------------
 
 const CodecInfo& Device::algorithm() const {
   MutexLock lock(settings_mutex_);
@@ -108,7 +117,6 @@ void Device::reset_mem_used_max() {
 }
 
 // --- life
-// ------------------------------------------------------------------------------------------------------------
 
 Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
@@ -150,6 +158,7 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
   {
     MutexLock settings_lock(settings_mutex_);
     config.codecs = settings_.codecs;
+    for (CodecChoice& choice : config.codecs) drop_ignored_params(choice);
     config.has_page_checks = settings_.has_page_checks;
   }
   auto store = Store::create(config, lane_count());
@@ -199,7 +208,6 @@ Result<void> Device::reserve(std::uint64_t bytes) {
 }
 
 // --- numbers
-// ---------------------------------------------------------------------------------------------------------
 
 DeviceStats Device::stats() const {
   DeviceStats stats;

@@ -77,7 +77,6 @@ class Device {
   [[nodiscard]] std::string block_path() const;
 
   // --- configuration
-  // -------------------------------------------------------------------------------------------
   [[nodiscard]] const CodecInfo& algorithm() const;
   // Errors: EINVAL unknown name; EBUSY after set_disksize.
   Result<void> set_algorithm(std::string_view name);
@@ -115,7 +114,6 @@ class Device {
   Result<void> reserve(std::uint64_t bytes);
 
   // --- data
-  // ----------------------------------------------------------------------------------------------------
   Result<void> read(std::uint64_t offset, MutableBytes out);
   Result<void> write(std::uint64_t offset, ConstBytes data);
   // Frees whole pages; a partial page at either end is left alone, as in the kernel.

@@ -90,7 +90,6 @@ Result<void> Device::check_range(std::uint64_t offset, std::uint64_t bytes) cons
 }
 
 // --- read
-// ------------------------------------------------------------------------------------------------------------
 
 Result<void> Device::read_range(std::uint64_t offset, MutableBytes out) {
   Store& store = *running_->store;
@@ -123,7 +122,6 @@ Result<void> Device::read(std::uint64_t offset, MutableBytes out) {
 }
 
 // --- write
-// -----------------------------------------------------------------------------------------------------------
 
 Result<void> Device::write_range(std::uint64_t offset, ConstBytes data) {
   Store& store = *running_->store;
@@ -157,7 +155,6 @@ Result<void> Device::write(std::uint64_t offset, ConstBytes data) {
 }
 
 // --- discard
-// ---------------------------------------------------------------------------------------------------------
 
 Result<void> Device::discard(std::uint64_t offset, std::uint64_t bytes) {
   const RequestGate::Ticket ticket(gate_);

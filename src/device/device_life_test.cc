@@ -87,6 +87,15 @@ TEST_F(DeviceLife, FindsParametersThatTheAlgorithmRefusesAtInitialisation) {
   EXPECT_EQ(device_.algorithm_at(4), nullptr);
 }
 
+TEST_F(DeviceLife, IgnoresParametersThatTheAlgorithmDoesNotKnowAsTheKernelDoes) {
+  ASSERT_EQ(code_of(device_.set_algorithm("lzo-rle")), 0);
+  CodecParams params = level(7);
+  params.window_bits = 11;
+  params.dictionary = std::make_shared<const std::string>("words");
+  ASSERT_EQ(code_of(device_.set_algorithm_params(0, params)), 0);
+  EXPECT_EQ(init(), 0);
+}
+
 TEST_F(DeviceLife, ForgetsEverythingAtReset) {
   ASSERT_EQ(code_of(device_.set_algorithm("zstd")), 0);
   ASSERT_EQ(code_of(device_.set_algorithm_params(0, level(5))), 0);

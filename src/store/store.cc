@@ -58,7 +58,6 @@ Result<std::unique_ptr<Store>> Store::create(const StoreConfig& config, std::siz
 }
 
 // --- words and objects
-// -----------------------------------------------------------------------------------------------
 
 std::size_t Store::object_bytes(SlotWord word) const {
   switch (word.state()) {
@@ -98,7 +97,6 @@ LimitRule Store::limit_rule(std::size_t new_bytes, SlotWord old_word) const {
 }
 
 // --- write
-// -----------------------------------------------------------------------------------------------------------
 
 Result<SlotWord> Store::build_same(std::uint64_t pattern, SlotWord old_word) {
   if (const std::optional<SlotWord> word = SlotWord::same(pattern)) return *word;
@@ -173,7 +171,6 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
 }
 
 // --- read
-// ------------------------------------------------------------------------------------------------------------
 
 Result<void> Store::unpack(ReadLane& lane, SlotWord word, PageBuffer out) const {
   const std::size_t bytes = object_bytes(word);
@@ -247,7 +244,6 @@ Result<void> Store::read_part(PageIndex page, std::size_t offset, MutableBytes o
 }
 
 // --- free
-// ------------------------------------------------------------------------------------------------------------
 
 void Store::free(PageIndex first, std::uint64_t page_count) {
   UZ_DCHECK(first.value + page_count <= config_.disk_pages);
