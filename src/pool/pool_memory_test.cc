@@ -312,8 +312,10 @@ TEST_F(PoolAdoption, ASpanHasOneClass) {
 
 TEST_F(PoolAdoption, APlaceBetweenObjectsIsNone) {
   adopt_one(1000);
+  // Around a place that is free, so that only its address speaks against it.
   for (std::uint64_t units = 1; units < 63; ++units)
-    ASSERT_FALSE(pool().adopt({first().value + units}, 1000)) << units;
+    ASSERT_FALSE(pool().adopt({first().value + 63 + units}, 1000)) << units;
+  EXPECT_TRUE(pool().adopt({first().value + 63}, 1000));
 }
 
 TEST_F(PoolAdoption, APlaceOutsideIsNone) {
@@ -323,7 +325,7 @@ TEST_F(PoolAdoption, APlaceOutsideIsNone) {
   EXPECT_FALSE(pool().adopt({end}, 16));
   EXPECT_FALSE(pool().adopt({end}, kPageBytes));
   for (int bit = 23; bit < 64; ++bit)
-    ASSERT_FALSE(pool().adopt({std::uint64_t{1} << bit}, 16)) << bit;
+    ASSERT_FALSE(pool().adopt({(std::uint64_t{1} << bit) + 2}, 16)) << bit;
   EXPECT_FALSE(pool().adopt({~std::uint64_t{0}}, 16));
   EXPECT_TRUE(pool().adopt({end - kSpanBytes / kClassStepBytes}, 16));
   finish();
