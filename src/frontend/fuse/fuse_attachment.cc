@@ -141,11 +141,9 @@ Result<std::unique_ptr<FuseDisk>> FuseAttachment::make_file(Device& device) {
 // The kernel looks at its parameter when it mounts, so it is on for that moment only.
 Result<std::unique_ptr<FuseDisk>> FuseAttachment::make_file_over_uring(Device& device) {
   MutexLock lock(uring_switch_mutex_);
-  const bool was_enabled = is_fuse_uring_enabled();
-  if (!was_enabled && !set_fuse_uring_enabled(true)) return fail(EPERM);
-  auto file = make_file(device);
-  if (!was_enabled) set_fuse_uring_enabled(false);
-  return file;
+  const auto is_on = UringSwitch::turn_on();
+  if (!is_on) return tl::unexpected(is_on.error());
+  return make_file(device);
 }
 
 Result<void> FuseAttachment::attach(Device& device) {

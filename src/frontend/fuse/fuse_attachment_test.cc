@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -372,6 +373,40 @@ TEST_P(FuseAttachmentTest, AbandonedDiskFailsItsUsersAndIsGone) {
     EXPECT_TRUE(device->block_path().empty());
   }
   EXPECT_TRUE(device->reset());
+}
+
+int lowest_free_descriptor() {
+  const FileDescriptor probe(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return probe.get();
+}
+
+// Every step of attaching takes a descriptor; here each of them in turn gets none.
+TEST_P(FuseAttachmentTest, AttachThatFailsHalfwayLeavesNothing) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = devices_->find(devices_->add());
+  rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  int failure_count = 0;
+  bool has_worked = false;
+  for (int spare_count = 0; spare_count < 64 && !has_worked; ++spare_count) {
+    rlimit tight = usual;
+    tight.rlim_cur = static_cast<rlim_t>(lowest_free_descriptor() + spare_count);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    const Result<void> done = device->set_disksize(kDiskBytes);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+    has_worked = done.has_value();
+    if (has_worked) break;
+    ++failure_count;
+    EXPECT_EQ(is_fuse_uring_enabled(), was_uring_enabled_);
+    EXPECT_FALSE(device->is_initialised());
+    EXPECT_TRUE(std::filesystem::is_empty(folder_.path() + "/disk")) << spare_count;
+    expect_nothing_left();
+  }
+  EXPECT_TRUE(has_worked);
+  EXPECT_GE(failure_count, 4);
+  const FileDescriptor disk = open_direct(device->block_path());
+  EXPECT_EQ(write_at(disk, 0, AlignedBytes::pattern(kPageBytes, 1)), kPageBytes);
 }
 
 TEST_P(FuseAttachmentTest, UnmountedByOthersAndCopiedElsewhereItStillEnds) {

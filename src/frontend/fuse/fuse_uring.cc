@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/fuse/fuse_uring.h"
 
+#include <fcntl.h>
 #include <liburing.h>
 #include <sched.h>
 #include <sys/uio.h>
@@ -41,10 +42,18 @@ bool is_fuse_uring_enabled() {
   return value == 'Y' || value == '1';
 }
 
-bool set_fuse_uring_enabled(bool is_enabled) {
-  std::ofstream file(kParameter);
-  file << (is_enabled ? 'Y' : 'N') << std::flush;
-  return file.good();
+Result<UringSwitch> UringSwitch::turn_on() {
+  FileDescriptor parameter(::open(kParameter, O_RDWR | O_CLOEXEC));
+  if (!parameter.is_open()) return fail_errno();
+  char value = 'N';
+  if (::pread(parameter.get(), &value, 1, 0) != 1) return fail_errno();
+  if (value == 'Y') return UringSwitch(FileDescriptor());
+  if (::pwrite(parameter.get(), "Y", 1, 0) != 1) return fail_errno();
+  return UringSwitch(std::move(parameter));
+}
+
+UringSwitch::~UringSwitch() {
+  if (parameter_.is_open()) static_cast<void>(!::pwrite(parameter_.get(), "N", 1, 0));
 }
 
 // One ring, for the requests of one processor. Used by its own thread after construction.

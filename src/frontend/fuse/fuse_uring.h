@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "frontend/fuse/disk_requests.h"
 
 namespace uzram {
@@ -42,9 +43,23 @@ class FuseUring {
 // How many processors the kernel may ever have ("0-3" in /sys/devices/system/cpu/possible).
 [[nodiscard]] unsigned possible_processor_count();
 
-// The kernel's switch, fuse.enable_uring. A connection keeps what it agreed on.
+// The kernel's parameter fuse.enable_uring. False also where there is none.
 [[nodiscard]] bool is_fuse_uring_enabled();
-// Returns: false when it could not be written.
-bool set_fuse_uring_enabled(bool is_enabled);
+
+// Switches the parameter on, and back to what it was at destruction. A connection that was made
+// meanwhile keeps what it agreed on.
+class UringSwitch {
+ public:
+  // Errors: from the system; ENOENT where the kernel has no such parameter.
+  static Result<UringSwitch> turn_on();
+  ~UringSwitch();
+  UringSwitch(UringSwitch&&) noexcept = default;
+  UringSwitch& operator=(UringSwitch&&) = delete;
+
+ private:
+  explicit UringSwitch(FileDescriptor parameter) : parameter_(std::move(parameter)) {}
+
+  FileDescriptor parameter_;  // Held while it must be put back: opening could fail then.
+};
 
 }  // namespace uzram

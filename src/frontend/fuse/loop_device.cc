@@ -25,7 +25,7 @@ using std::chrono::steady_clock;
 
 constexpr int kMostTries = 64;  // Somebody else may take the free device that we were told of.
 constexpr milliseconds kPause{5};
-constexpr milliseconds kNodePatience{2000};
+constexpr milliseconds kSizePatience{2000};
 constexpr milliseconds kDetachPatience{2000};
 constexpr milliseconds kLookersPatience{500};
 constexpr unsigned kLoopMajor = 7;
@@ -56,10 +56,9 @@ Result<void> configure(int loop, int file, const std::string& name) {
   return {};
 }
 
-bool has_size(const std::string& path, std::uint64_t bytes) {
-  const FileDescriptor node(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+bool has_size(const FileDescriptor& node, std::uint64_t bytes) {
   std::uint64_t size = 0;
-  return node.is_open() && ::ioctl(node.get(), BLKGETSIZE64, &size) == 0 && size == bytes;
+  return ::ioctl(node.get(), BLKGETSIZE64, &size) == 0 && size == bytes;
 }
 
 }  // namespace
@@ -90,19 +89,15 @@ Result<std::unique_ptr<LoopDevice>> LoopDevice::attach(int file, const std::stri
     if (const Result<void> there = loop->ensure_node(); !there) {
       return tl::unexpected(there.error());
     }
-    {
-      const FileDescriptor node(::open(loop->path_.c_str(), O_RDWR | O_CLOEXEC));
-      if (!node.is_open()) return fail_errno();
-      const Result<void> done = configure(node.get(), file, name);
-      if (!done && done.error().code == EBUSY) continue;
-      if (!done) return tl::unexpected(done.error());
-    }
+    const FileDescriptor node(::open(loop->path_.c_str(), O_RDWR | O_CLOEXEC));
+    if (!node.is_open()) return fail_errno();
+    const Result<void> done = configure(node.get(), file, name);
+    if (!done && done.error().code == EBUSY) continue;
+    if (!done) return tl::unexpected(done.error());
     loop->is_attached_ = true;
     loop->file_device_ = status.st_dev;
     const auto bytes = static_cast<std::uint64_t>(status.st_size);
-    if (!wait_until(kNodePatience, [&] { return has_size(loop->path_, bytes); })) {
-      return fail(EIO);
-    }
+    if (!wait_until(kSizePatience, [&] { return has_size(node, bytes); })) return fail(EIO);
     return loop;
   }
   return fail(EBUSY);
