@@ -219,6 +219,17 @@ TEST_F(DeviceExtents, AreFoundAtOnceOnAHugeSparseDevice) {
   EXPECT_LT(device_.stats().table_bytes, 4U * kPageBytes);
 }
 
+// The slot table is skipped a page (512 slots) at a time where it was never written.
+TEST_F(DeviceExtents, EndWhereTheTableWasNeverWritten) {
+  ASSERT_EQ(write(500 * kPageBytes, text(12 * kPageBytes)), 0);
+  ASSERT_EQ(write(1024 * kPageBytes, text(kPageBytes)), 0);
+  EXPECT_EQ(all(kDiskBytes, kMost), (std::vector<Stretch>{{500, false, true},
+                                                          {12, true, false},
+                                                          {512, false, true},
+                                                          {1, true, false},
+                                                          {3071, false, true}}));
+}
+
 TEST_F(DeviceExtents, BecomeHolesWhenDiscarded) {
   ASSERT_EQ(write(0, text(kMiB)), 0);
   ASSERT_EQ(code_of(device_.discard(0, kMiB)), 0);

@@ -162,9 +162,13 @@ TEST(DeviceThread, InitialisesOnceForManyWhoTry) {
 }
 
 TEST(DeviceSetThread, RemovesADeviceOnce) {
-  for (int round = 0; round < 10 * kRounds; ++round) {
-    DeviceSet set;
+  // Detaching takes a while, so that all of them have found the device before it is gone.
+  TestAttachment attachment;
+  attachment.on_detach = [](Device&) { std::this_thread::sleep_for(std::chrono::milliseconds(5)); };
+  for (int round = 0; round < kRounds; ++round) {
+    DeviceSet set(&attachment);
     ASSERT_EQ(set.add(), 0);
+    ASSERT_EQ(code_of(set.find(0)->set_disksize(kMiB)), 0);
     std::atomic<int> successes{0};
     std::vector<std::thread> threads;
     for (int i = 0; i < 3; ++i) {

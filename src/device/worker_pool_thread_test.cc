@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
-#include <set>
 
 #include "device/worker_pool.h"
 
@@ -62,13 +62,40 @@ TEST(WorkerPoolThread, SharesAJobWithAHelper) {
   EXPECT_NE(ids[0], ids[1]);
 }
 
-TEST(WorkerPoolThread, NeverWaitsForAHelperThatHasNothing) {
-  WorkerPool pool(3);
+TEST(WorkerPoolThread, ReturnsOnceTheSlowestHelperIsDone) {
+  WorkerPool pool(1);
   const auto caller = std::this_thread::get_id();
-  int by_caller = 0;
-  auto work = [&](std::size_t) { by_caller += std::this_thread::get_id() == caller ? 1 : 0; };
-  for (int job = 0; job < 200; ++job) pool.run(1, work);
-  SUCCEED() << "the caller did " << by_caller;
+  for (int round = 0; round < 20; ++round) {
+    std::atomic<int> arrived{0};
+    std::atomic<int> done{0};
+    auto work = [&](std::size_t) {
+      arrived.fetch_add(1);
+      while (arrived.load() < 2) std::this_thread::yield();
+      if (std::this_thread::get_id() != caller)
+        std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      done.fetch_add(1);
+    };
+    pool.run(2, work);
+    ASSERT_EQ(done.load(), 2);
+  }
+}
+
+// The helper sleeps inside the first job; others are done without it meanwhile.
+TEST(WorkerPoolThread, NeverWaitsForAHelperThatHasNothing) {
+  WorkerPool pool(1);
+  std::atomic<int> arrived{0};
+  std::atomic<bool> may_go{false};
+  std::thread first([&] {
+    auto work = [&](std::size_t) {
+      arrived.fetch_add(1);
+      while (!may_go) std::this_thread::yield();
+    };
+    pool.run(2, work);
+  });
+  while (arrived.load() < 2) std::this_thread::yield();
+  EXPECT_TRUE(is_all_ones(run_counting(pool, 100)));
+  may_go = true;
+  first.join();
 }
 
 TEST(WorkerPoolThread, EndsWhileIdleAndRightAfterAJob) {

@@ -22,7 +22,6 @@ constexpr int kRounds = UZ_UNDER_SANITIZER ? 1500 : 3000;
 struct Stamp {
   std::uint64_t page = 0;
   std::uint64_t version = 0;
-  friend bool operator==(const Stamp&, const Stamp&) = default;
 };
 
 // Some versions are patterns (page * 2^40 + version, 8 bytes each), some pack, some do not.
