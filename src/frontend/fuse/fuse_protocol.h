@@ -41,7 +41,7 @@ static_assert(sizeof(fuse_open_out) == 16);
 static_assert(sizeof(fuse_attr_out) == 104);
 static_assert(sizeof(fuse_setattr_in) == 88);
 
-// --- requests over io_uring: the layout of the buffers and commands that the kernel fills and reads
+// --- requests over io_uring: buffers and commands that the kernel fills and reads
 
 inline constexpr std::uint32_t kUringRegister = 1;
 inline constexpr std::uint32_t kUringCommitAndFetch = 2;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // frontend/fuse/loop_device.h: a loop device over a file: what makes the disk a block device.
 //
-// What:    attaching with direct I/O and 4096-byte blocks, which is what pays (buffered loop is four
-//          times slower); detaching only when nobody uses it. Not here: the file (fuse_disk.h).
+// What:    attaching with direct I/O and 4096-byte blocks, which is what pays (buffered loop is
+//          four times slower); detaching only when nobody uses it. Not here: the file
+//          (fuse_disk.h).
 // Owns:    the binding, not the file. A node that had to be made is removed at the end.
 // Errors:  attach -> ENOENT no loop driver, EACCES or EPERM not permitted, EBUSY none free in many
 //          tries; otherwise from the system. detach -> EBUSY in use; nothing has changed then.
