@@ -12,13 +12,14 @@ class CopyTest(NbdCase):
         self.image = sample_bytes(IMAGE_BYTES, seed=11)
 
     def test_nbdcopy_in_and_out_keeps_every_byte_with_every_algorithm(self):
+        image = self.image[:4 * MIB]
         for name in self.algorithms():
             with self.subTest(algorithm=name):
-                server = self.serve("size=24M", f"algorithm={name}")
-                self.write_file(server, "image", self.image)
+                server = self.serve("size=4M", f"algorithm={name}")
+                self.write_file(server, "image", image)
                 server.run("nbdcopy", "FOLDER/image", "URI")
                 server.run("nbdcopy", "URI", "FOLDER/back")
-                self.assertEqual(self.read_file(server, "back"), self.image)
+                self.assertEqual(self.read_file(server, "back"), image)
 
     def algorithms(self):
         line = next(line for line in ask_plugin("--dump-plugin").splitlines()

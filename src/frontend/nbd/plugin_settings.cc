@@ -110,6 +110,25 @@ constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
     PluginKey{"control", "SOCKET", "serve the control socket of uzram(1) here", take_control},
 };
 
+// A device passes over what its algorithm does not take, as the kernel does; a person who types a key
+// wants to know.
+InputResult<void> check_algorithm_takes(const PluginSettings& settings, const CodecInfo& codec) {
+  const auto takes_no = [&codec](std::string_view key) {
+    return refuse(EINVAL, fmt::format("{} takes no {}; leave {}= out", codec.name, key, key));
+  };
+  if (settings.level) {
+    const LevelRange& range = codec.level;
+    if (range.lowest == 0 && range.highest == 0) return takes_no("level");
+    if (*settings.level < range.lowest || *settings.level > range.highest) {
+      return refuse(EINVAL, fmt::format("level={} is not a level of {}; its levels are {} to {}",
+                                        *settings.level, codec.name, range.lowest, range.highest));
+    }
+  }
+  if (settings.window_bits && !codec.takes_window_bits) return takes_no("winbits");
+  if (!settings.dictionary_path.empty() && !codec.takes_dictionary) return takes_no("dict");
+  return {};
+}
+
 // name=<VALUE>  summary, one line each.
 constexpr std::size_t kHelpColumn = 20;
 
@@ -186,6 +205,9 @@ InputResult<void> apply_settings(const PluginSettings& settings, Device& device)
     InputResult<void> outcome = store_attribute(device, "comp_algorithm", settings.algorithm);
     if (!outcome) return outcome;
   }
+  if (InputResult<void> taken = check_algorithm_takes(settings, device.algorithm()); !taken) {
+    return taken;
+  }
   std::string params;
   if (settings.level) params += fmt::format(" level={}", *settings.level);
   if (settings.window_bits) params += fmt::format(" deflate.winbits={}", *settings.window_bits);
@@ -205,23 +227,12 @@ InputResult<void> apply_settings(const PluginSettings& settings, Device& device)
 
 std::string explain_disksize_error(const PluginSettings& settings, const Device& device, int code) {
   const CodecInfo& codec = device.algorithm();
-  if (code == EINVAL && settings.level) {
-    const bool takes_level = codec.level.lowest != 0 || codec.level.highest != 0;
-    if (!takes_level) return fmt::format("{} takes no level; leave level= out", codec.name);
-    if (*settings.level < codec.level.lowest || *settings.level > codec.level.highest) {
-      return fmt::format("level={} is not a level of {}; its levels are {} to {}", *settings.level,
-                         codec.name, codec.level.lowest, codec.level.highest);
-    }
-  }
   if (code == EINVAL && settings.window_bits) {
-    return codec.takes_window_bits
-               ? fmt::format("winbits={} is not a window of {}", *settings.window_bits, codec.name)
-               : fmt::format("{} takes no winbits; leave winbits= out", codec.name);
+    return fmt::format("winbits={} is not a window of {}", *settings.window_bits, codec.name);
   }
   if (code == EINVAL && !settings.dictionary_path.empty()) {
-    return codec.takes_dictionary ? fmt::format("{} cannot use the dictionary {}", codec.name,
-                                                quote(settings.dictionary_path))
-                                  : fmt::format("{} takes no dict; leave dict= out", codec.name);
+    return fmt::format("{} cannot use the dictionary {}", codec.name,
+                       quote(settings.dictionary_path));
   }
   return fmt::format("a disk of {} bytes cannot be made here ({})", settings.disk_bytes.value_or(0),
                      errno_name(code));

@@ -55,7 +55,8 @@ inline constexpr std::size_t kPluginKeyCount = 8;
 [[nodiscard]] InputResult<void> take_key(PluginSettings& settings, std::string_view name,
                                          std::string_view value);
 
-// Everything but the size, onto a device without disksize. Reads the dictionary.
+// Everything but the size, onto a device without disksize. Reads the dictionary. Refuses what the
+// algorithm does not take.
 [[nodiscard]] InputResult<void> apply_settings(const PluginSettings& settings, Device& device);
 
 // Why `disksize` was refused with this errno value, in the words of the keys.
