@@ -8,7 +8,7 @@
 // Errors:  a request that is not what its lengths say is answered EINVAL.
 // Threads: serve from one thread; it returns when the connection has ended.
 // Memory:  everything is allocated by make; serve allocates nothing.
-// Proof:   fuse_attachment_test.cc.
+// Proof:   fuse_reader_test.cc, fuse_attachment_test.cc.
 #pragma once
 
 #include <memory>
