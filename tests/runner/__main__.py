@@ -44,7 +44,7 @@ def run_stage(label, stage):
     progress.end(f"{verdict:6}  {count_text(cases)}")
     failed = [case for case in cases if case.outcome == FAILED]
     for case in failed[:20]:
-        print(f"        {case.name}: {case.note or 'failed'}")
+        print(f"        {case.name}: {case.note[:300] or 'failed'}")
     if failed:
         print(f"        --- end of {stage.log.relative_to(stages.ROOT)}")
         for line in process.tail(stage.log):

@@ -90,4 +90,4 @@ def tail(log_path, line_count=60):
     except OSError:
         return []
     fine = ("[ RUN      ]", "[       OK ]", "[----------]")
-    return [line for line in lines if not line.startswith(fine)][-line_count:]
+    return [line[:300] for line in lines if not line.startswith(fine)][-line_count:]

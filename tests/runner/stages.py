@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 from typing import Callable
 
 import gtest
@@ -109,11 +108,16 @@ def format_stage():
 # --- test programs
 
 def registered_programs(preset):
-    """[(name, argv)] that CMake knows as tests in a built preset."""
+    """[(name, argv, whether others need it first)] that CMake knows as tests in a built preset."""
     listed = subprocess.run(["ctest", "--test-dir", f"build/{preset}", "--show-only=json-v1"],
                             cwd=ROOT, check=True, capture_output=True, text=True)
-    return [(test["name"], test["command"]) for test in json.loads(listed.stdout)["tests"]
-            if "command" in test]
+    programs = []
+    for test in json.loads(listed.stdout)["tests"]:
+        properties = {each["name"] for each in test.get("properties", ())}
+        if "command" in test:
+            argv = [word for word in test["command"] if word]
+            programs.append((test["name"], argv, "FIXTURES_SETUP" in properties))
+    return programs
 
 
 def run_program(name, argv, log, told):
@@ -136,17 +140,20 @@ def run_program(name, argv, log, told):
 
 def run_programs(preset, log, tell, only=None, extra=(), prefix=()):
     """Every registered program (or those of the paths in `only`), several side by side."""
-    programs = [(name, [*prefix, *argv, *extra]) for name, argv in registered_programs(preset)
+    programs = [(name, [*prefix, *argv, *extra], is_first)
+                for name, argv, is_first in registered_programs(preset)
                 if only is None or pathlib.Path(argv[0]).name in only]
-    cases, guard = [], threading.Lock()
+    cases = []
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        started = [pool.submit(run_program, name, argv, log, tell) for name, argv in programs]
-        for future in concurrent.futures.as_completed(started):
-            found, own_log = future.result()
-            with guard, open(log, "ab") as whole:
-                whole.write(own_log.read_bytes())
+        for turn in (True, False):
+            started = [pool.submit(run_program, name, argv, log, tell)
+                       for name, argv, is_first in programs if is_first == turn]
+            for future in concurrent.futures.as_completed(started):
+                found, own_log = future.result()
+                with open(log, "ab") as whole:
+                    whole.write(own_log.read_bytes())
                 own_log.unlink()
-            cases += found
+                cases += found
     return cases
 
 
@@ -186,10 +193,12 @@ def corpora_stage():
         built = configure_and_build("asan", log, tell)
         if built[0].outcome == FAILED:
             return [Case("corpora.build", FAILED, built[0].note)]
+        # A room may make its seeds instead: then it registers their replay as a test of its own.
+        replayed = {pathlib.PurePath(name).name for name, _, _ in registered_programs("asan")}
         cases = []
         for program in fuzzers("asan"):
             name = f"corpora.{program.name}"
-            if program.name == "canary_fuzz":
+            if program.name in replayed | {"canary_fuzz"}:
                 continue
             tell(program.name)
             seeds = ROOT / "fuzz" / "corpus" / program.name
