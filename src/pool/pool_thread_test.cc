@@ -51,14 +51,13 @@ class PoolThread : public ::testing::Test {
     slot.bytes = bytes;
     slot.seed = seed;
   }
-  // Overwrites and empties slots of all workers.
+  // Overwrites and empties slots of all workers. Two sizes at a time, so that threads meet in a
+  // class; later other ones, so that spans are emptied and go from class to class.
   void work(std::uint64_t seed) {
     Random random(seed);
-    const SizeMaker sizes = SizeMaker::lz4();
     for (int step = 0; step < kSteps; ++step) {
       Slot& slot = slots_[random.below(slots_.size())];
-      // Few classes, so that threads meet in them.
-      const std::size_t bytes = round_up(sizes.draw(random), 512);
+      const std::size_t bytes = 512 * (1 + (step / 1500 + random.below(2)) % 8);
       std::lock_guard<std::mutex> lock(slot.mutex);
       if (random.below(3) == 0) {
         empty(slot);
@@ -67,36 +66,44 @@ class PoolThread : public ::testing::Test {
       }
     }
   }
+  // As the store does it: asks without the slot, about a handle that may be gone by then, and
+  // moves with it.
   void compact_once() {
     pool_->begin_compaction();
+    std::vector<std::pair<Handle, std::size_t>> seen;
     for (Slot& slot : slots_) {
-      std::unique_lock<std::mutex> lock(slot.mutex);
-      const Handle handle = slot.handle;
-      const std::size_t bytes = slot.bytes;
-      if (bytes == 0) continue;
-      lock.unlock();
-      if (!pool_->must_move(handle, bytes)) continue;  // Asked without the slot, as the store does.
-      lock.lock();
-      if (slot.bytes == 0 || !pool_->must_move(slot.handle, slot.bytes)) continue;
-      const Result<Handle> place = pool_->allocate(slot.bytes, LimitRule::Exceed);
-      if (!place) continue;
-      std::memcpy(pool_->at(*place, slot.bytes).data(), pool_->at(slot.handle, slot.bytes).data(),
-                  slot.bytes);
-      pool_->free(slot.handle, slot.bytes);
-      slot.handle = *place;
+      std::lock_guard<std::mutex> lock(slot.mutex);
+      seen.emplace_back(slot.handle, slot.bytes);
+    }
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const auto [handle, bytes] = seen[i];
+      if (bytes != 0 && pool_->must_move(handle, bytes)) move(slots_[i]);
     }
     pool_->end_compaction();
   }
-  // Runs `beside` over and over while the workers work, then proves that nothing was lost.
-  void run_beside(const std::function<void()>& beside) {
+  void move(Slot& slot) {
+    std::lock_guard<std::mutex> lock(slot.mutex);
+    if (slot.bytes == 0 || !pool_->must_move(slot.handle, slot.bytes)) return;
+    const Result<Handle> place = pool_->allocate(slot.bytes, LimitRule::Exceed);
+    if (!place) return;
+    std::memcpy(pool_->at(*place, slot.bytes).data(), pool_->at(slot.handle, slot.bytes).data(),
+                slot.bytes);
+    pool_->free(slot.handle, slot.bytes);
+    slot.handle = *place;
+  }
+  // Runs each of `beside` over and over while the workers work, then proves that nothing was lost.
+  void run_beside(const std::vector<std::function<void()>>& beside) {
     std::vector<std::thread> workers;
-    std::thread other([&] {
-      while (!is_over_.load()) beside();
-    });
+    std::vector<std::thread> others;
+    for (const auto& task : beside) {
+      others.emplace_back([this, &task] {
+        while (!is_over_.load()) task();
+      });
+    }
     for (std::uint64_t i = 0; i < kWorkers; ++i) workers.emplace_back([this, i] { work(100 + i); });
     for (std::thread& worker : workers) worker.join();
     is_over_.store(true);
-    other.join();
+    for (std::thread& other : others) other.join();
     check_all();
   }
   void check_all() {
@@ -119,48 +126,43 @@ class PoolThread : public ::testing::Test {
   }
 };
 
-TEST_F(PoolThread, WorkersAlone) {
-  run_beside([] { std::this_thread::yield(); });
-}
+TEST_F(PoolThread, WorkersAlone) { run_beside({}); }
 
 TEST_F(PoolThread, WithTrim) {
-  run_beside([this] { pool_->trim(0); });
+  run_beside({[this] { pool_->trim(0); }});
 }
 
 TEST_F(PoolThread, WithCompaction) {
-  run_beside([this] {
-    compact_once();
-    pool_->trim(16);
-  });
+  run_beside({[this] { compact_once(); }, [this] { pool_->trim(16); }});
 }
 
 TEST_F(PoolThread, WithAReserveThatComesAndGoes) {
-  run_beside([this] {
-    if (!pool_->reserve(200)) ++failures_;
-    pool_->trim(0);
-    if (!pool_->reserve(0)) ++failures_;
-  });
+  run_beside({[this] {
+                if (!pool_->reserve(200)) ++failures_;
+                if (!pool_->reserve(0)) ++failures_;
+              },
+              [this] { pool_->trim(0); }});
 }
 
 TEST_F(PoolThread, WithALimitThatIsReached) {
   pool_->set_limit_pages(150);
   std::atomic<std::uint64_t> highest{0};
-  run_beside([&] { highest = std::max(highest.load(), pool_->resident_pages()); });
+  run_beside({[&] { highest = std::max(highest.load(), pool_->resident_pages()); }});
   EXPECT_LE(highest.load(), 150U);
   EXPECT_EQ(pool_->resident_pages_max(), 150U);
 }
 
 TEST_F(PoolThread, WithEverythingAtOnce) {
   std::uint64_t round = 0;
-  run_beside([&] {
-    pool_->set_limit_pages(round % 2 == 0 ? 200 : 0);
-    if (!pool_->reserve(round % 3 == 0 ? 100 : 0)) ++failures_;
-    compact_once();
-    pool_->trim(round % 5 * 10);
-    pool_->reset_resident_pages_max();
-    static_cast<void>(pool_->tight_pages() + pool_->metadata_bytes());
-    ++round;
-  });
+  run_beside({[this] { compact_once(); },
+              [&] {
+                ++round;
+                pool_->set_limit_pages(round % 2 == 0 ? 200 : 0);
+                if (!pool_->reserve(round % 3 == 0 ? 100 : 0)) ++failures_;
+                pool_->trim(round % 5 * 10);
+                pool_->reset_resident_pages_max();
+                static_cast<void>(pool_->tight_pages() + pool_->metadata_bytes());
+              }});
 }
 
 }  // namespace
