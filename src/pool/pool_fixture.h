@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pool/pool_fixture.h: a pool in tests, whose every object holds bytes that only it can hold.
 //
-// What:    PoolUser does to a pool what the store does: puts objects in and writes them, drops them,
-//          moves those that stand in the way of compaction, and comes back after a crash. Every
-//          drop, move and verify() compares the bytes. SizeMaker draws object sizes.
+// What:    PoolUser does to a pool what the store does: puts objects in and writes them, drops
+//          them, moves those that stand in the way of compaction, and comes back after a crash.
+//          Every drop and verify() compares the bytes. SizeMaker draws object sizes.
 // Threads: none; pool_thread_test.cc has its own.
 #pragma once
 

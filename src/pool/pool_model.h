@@ -2,8 +2,9 @@
 // pool/pool_model.h: a pool and a std::map of what it should hold, given the same commands.
 //
 // What:    commands are four bytes each, of pool_model_test.cc from a seed, of pool_fuzz.cc from a
-//          file. After each command the pool's descriptions agree with one another, its counts with
-//          the map, and what the command touched still holds its bytes. check_all compares the rest.
+//          file. After each command the pool's descriptions agree with one another, its counts
+//          with the map, and what the command touched still holds its bytes. check_all compares
+//          the rest.
 // Errors:  a difference is a failed UZ_CHECK, so that a fuzzer sees it too.
 #pragma once
 
