@@ -15,9 +15,11 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "base/file_descriptor.h"
+#include "base/mutex.h"
 #include "device/device_set.h"
 #include "frontend/fuse/fuse_mount.h"
 #include "frontend/fuse/tree_files.h"
@@ -32,10 +34,32 @@ constexpr unsigned kThreadCount = 8;
 // More than kTreeFileBytes: a longer write arrives as one, and is answered as a short one.
 constexpr unsigned kMostWriteBytes = 2 * kTreeFileBytes;
 
+// The files that are open now. At the end the kernel does not close those that still are.
+class OpenFiles {
+ public:
+  OpenTreeFile* add(std::unique_ptr<OpenTreeFile> file) {
+    OpenTreeFile* const key = file.get();
+    MutexLock lock(mutex_);
+    files_.emplace(key, std::move(file));
+    return key;
+  }
+  void remove(OpenTreeFile* key) {
+    MutexLock lock(mutex_);
+    files_.erase(key);
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<OpenTreeFile*, std::unique_ptr<OpenTreeFile>> files_ UZ_GUARDED_BY(mutex_);
+};
+
 // What every callback may use.
 struct TreeContext {
+  explicit TreeContext(DeviceSet& all) : devices(all) {}
+
   DeviceSet& devices;
   const std::time_t start_time = std::time(nullptr);
+  OpenFiles open_files;
 };
 
 struct FuseAway {
@@ -92,13 +116,13 @@ int on_open(const char* path, fuse_file_info* info) {
   auto file = OpenTreeFile::open(context().devices, std::move(*node), access != O_WRONLY,
                                  access != O_RDONLY);
   if (!file) return -file.error().code;
-  info->fh = reinterpret_cast<std::uintptr_t>(file->release());
+  info->fh = reinterpret_cast<std::uintptr_t>(context().open_files.add(std::move(*file)));
   info->direct_io = 1;
   return 0;
 }
 
 int on_release(const char*, fuse_file_info* info) {
-  delete &open_file(*info);
+  context().open_files.remove(&open_file(*info));
   return 0;
 }
 
@@ -224,7 +248,7 @@ void serve_until(int stop_event, fuse_session& session) {
 }  // namespace
 
 struct Tree::Served {
-  Served(DeviceSet& devices, std::string path) : context{devices}, folder(std::move(path)) {}
+  Served(DeviceSet& devices, std::string path) : context(devices), folder(std::move(path)) {}
   InputResult<void> start();
   void stop();
 
