@@ -3,6 +3,7 @@
 #include "device/device.h"
 
 #include <limits>
+#include <system_error>
 #include <thread>
 
 #include "device/device_running.h"
@@ -69,6 +70,7 @@ const CodecInfo& Device::algorithm() const {
 Result<void> Device::set_algorithm(std::string_view name) {
   const CodecInfo* info = find_codec(name);
   if (info == nullptr) return fail(EINVAL);
+  MutexLock lifecycle_lock(lifecycle_mutex_);
   MutexLock lock(settings_mutex_);
   if (is_initialised()) return fail(EBUSY);
   settings_.codecs[0].info = info;
@@ -77,6 +79,7 @@ Result<void> Device::set_algorithm(std::string_view name) {
 
 Result<void> Device::set_algorithm_params(int priority, CodecParams params) {
   if (priority < 0 || priority >= kAlgorithmCount) return fail(EINVAL);
+  MutexLock lifecycle_lock(lifecycle_mutex_);
   MutexLock lock(settings_mutex_);
   if (is_initialised()) return fail(EBUSY);
   settings_.codecs[static_cast<std::size_t>(priority)].params = std::move(params);
@@ -90,6 +93,7 @@ const CodecInfo* Device::algorithm_at(int priority) const {
 }
 
 Result<void> Device::set_page_checks(bool is_on) {
+  MutexLock lifecycle_lock(lifecycle_mutex_);
   MutexLock lock(settings_mutex_);
   if (is_initialised()) return fail(EBUSY);
   settings_.has_page_checks = is_on;
@@ -120,14 +124,20 @@ void Device::reset_mem_used_max() {
 
 Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
+  std::unique_ptr<Running> running;
+  try {
+    running = std::make_unique<Running>(std::move(store), processor_count() - 1);
+  } catch (const std::system_error& error) {  // No more threads allowed.
+    return fail(error.code().value());
+  }
   Settings before;
   {
     MutexLock lock(settings_mutex_);
     before = settings_;
-    settings_.codecs = store->config().codecs;
-    settings_.has_page_checks = store->config().has_page_checks;
-    store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
-    running_ = std::make_unique<Running>(std::move(store), processor_count() - 1);
+    settings_.codecs = running->store->config().codecs;
+    settings_.has_page_checks = running->store->config().has_page_checks;
+    running->store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
+    running_ = std::move(running);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
     // With the settings locked: a limit set from now on finds the pool.
     gate_.open();

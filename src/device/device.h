@@ -92,7 +92,7 @@ class Device {
   [[nodiscard]] const CodecInfo* algorithm_at(int priority) const;
   // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no
   // memory. Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM;
-  // whatever attach returns.
+  // EAGAIN when no thread can be made; whatever attach returns.
   Result<void> set_disksize(std::uint64_t bytes);
   // Opens the arena that an earlier process left (a memfd; ownership moves in). Errors: EINVAL not
   // an arena or a damaged header; EBUSY initialised; ENOMEM.

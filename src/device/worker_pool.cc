@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/worker_pool.h"
 
+#include <system_error>
+
 namespace uzram {
 
 WorkerPool::WorkerPool(std::size_t helper_count) {
-  for (std::size_t i = 0; i < helper_count; ++i) helpers_.emplace_back([this] { serve(); });
+  helpers_.reserve(helper_count);
+  try {
+    while (helpers_.size() < helper_count) helpers_.emplace_back([this] { serve(); });
+  } catch (const std::system_error&) {
+    // No more threads allowed: run works with the helpers that there are.
+  }
 }
 
 WorkerPool::~WorkerPool() {

@@ -72,9 +72,9 @@ Result<ArenaLayout> make_layout(const StoreConfig& config) {
   layout.table_bytes = round_up(config.disk_pages * sizeof(std::uint64_t), kPageBytes);
   layout.pool_offset = round_up(layout.table_offset + layout.table_bytes, kSpanBytes);
   // Addresses, not memory. A span holds at least kSpanPages objects of any class, so the device's
-  // size is enough for tightly packed spans; as much again for sparse ones, and some spans for
-  // every class however small the device.
-  const std::uint64_t wanted = config.disk_pages * kPageBytes * 2 + 8 * kClassCount * kSpanBytes;
+  // size is enough for tightly packed spans; three times as much for sparse ones until compaction
+  // has run, and some spans for every class however small the device.
+  const std::uint64_t wanted = config.disk_pages * kPageBytes * 4 + 8 * kClassCount * kSpanBytes;
   layout.pool_bytes = std::min(round_up(wanted, kSpanBytes), kMostPoolBytes);
   layout.arena_bytes = layout.pool_offset + layout.pool_bytes;
   return layout;
