@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <map>
@@ -95,16 +96,17 @@ class Watcher {
     const double seconds = std::chrono::duration<double>(now - last_look_).count();
     for (const Json& device : devices) text += show_device(device, seconds);
     if (is_terminal_ && !is_json_) {
-      // To the top left corner, and each line cleared behind its text: no flicker.
-      std::string drawn = "\x1b[H";
+      // Over what was drawn last, and each line cleared behind its text: no flicker, and what stands
+      // above stays.
+      std::string drawn = line_count_ == 0 ? "" : fmt::format("\x1b[{}A", line_count_);
       for (const char character : text)
         drawn += character == '\n' ? std::string("\x1b[K\n") : std::string(1, character);
-      text = (is_first_ ? "\x1b[2J" : "") + drawn + "\x1b[J";
+      line_count_ = std::count(text.begin(), text.end(), '\n');
+      text = drawn + "\x1b[J";
     }
     fmt::print("{}", text);
     std::fflush(stdout);
     last_look_ = now;
-    is_first_ = false;
   }
 
  private:
@@ -121,7 +123,7 @@ class Watcher {
 
   const bool is_json_;
   const bool is_terminal_;
-  bool is_first_ = true;
+  std::ptrdiff_t line_count_ = 0;  // Of what was drawn last.
   Clock::time_point last_look_{};
   std::map<std::string, Json> before_;
 };
