@@ -58,13 +58,21 @@ def one_case(name, argv, log, seconds, tell=None, environment=None):
 
 # --- building
 
+def configure(preset, log):
+    """An empty list, or the failed case."""
+    if (ROOT / "build" / preset / "build.ninja").exists():
+        return []
+    status = process.run(["cmake", "--preset", preset], log, _BUILD_SECONDS, cwd=ROOT)
+    if status == 0:
+        return []
+    return [Case(f"{preset}.build", FAILED, "cmake: " + end_text(status, _BUILD_SECONDS))]
+
+
 def configure_and_build(preset, log, tell, targets=()):
     """One case: the preset configures and builds without a warning that is an error."""
-    folder = ROOT / "build" / preset
-    if not (folder / "build.ninja").exists():
-        status = process.run(["cmake", "--preset", preset], log, _BUILD_SECONDS, cwd=ROOT)
-        if status != 0:
-            return [Case(f"{preset}.build", FAILED, "cmake: " + end_text(status, _BUILD_SECONDS))]
+    failed = configure(preset, log)
+    if failed:
+        return failed
 
     def progress(line):
         step = re.match(r"\[(\d+/\d+)\] .*?([\w.]+)$", line)
@@ -87,12 +95,10 @@ def build_stage(preset, is_quick=False):
 
 def tidy_stage():
     def work(log, tell):
-        cases = configure_and_build("clang", log, tell)
-        if cases[0].outcome == PASSED:
-            argv = ["python3", "tests/runner/tidy.py"]
-            cases += one_case("clang-tidy", argv, log, _BUILD_SECONDS, tell)
-        return cases
-    return Stage("clang", work)
+        failed = configure("clang", log)
+        argv = ["python3", "tests/runner/tidy.py"]
+        return failed or one_case("clang-tidy", argv, log, _BUILD_SECONDS, tell)
+    return Stage("tidy", work)
 
 
 def format_stage():
@@ -265,8 +271,8 @@ def all_stages():
         *[python_stage(path, is_quick=True, needs_build=False) for path in house],
         build_stage("release"),
         build_stage("dev", is_quick=True),
-        tidy_stage(),
         build_stage("asan"),
+        tidy_stage(),
         corpora_stage(),
         tsan_stage(),
         canary_stage(),
