@@ -28,20 +28,22 @@ void Maintenance::wake() {
 
 void Maintenance::work() {
   MutexLock lock(mutex_);
+  bool is_tidy = true;  // Nothing has changed since a round at rest.
   while (!is_ending_) {
-    if (!is_due_.load(std::memory_order_relaxed)) {
+    if (is_tidy && !is_due_.load(std::memory_order_relaxed)) {
       changed_.wait(mutex_);
       continue;
     }
     changed_.wait_for(mutex_, kPause);
     if (is_ending_) return;
-    is_due_.store(false, std::memory_order_relaxed);
+    const bool was_due = is_due_.exchange(false, std::memory_order_relaxed);
     mutex_.unlock();
     {
       MutexLock round(round_mutex_);
-      store_.maintain();
+      store_.maintain(was_due ? Pace::Busy : Pace::Rest);
     }
     mutex_.lock();
+    is_tidy = !was_due;
   }
 }
 

@@ -36,6 +36,9 @@
 
 namespace uzram {
 
+// Whether pages have been changing since the last maintenance.
+enum class Pace { Busy, Rest };
+
 class Store {
  public:
   // Makes an empty arena. `lane_count` threads can compress, and as many decompress, at the same
@@ -71,9 +74,9 @@ class Store {
   // Moves objects together and gives emptied pages back, but for a stock of `keep_pages`.
   // Returns: the pool pages given back.
   std::uint64_t compact(std::uint64_t keep_pages = 0);
-  // Gives back empty pages beyond a small stock, and compacts when more than kMostWastePercent of
-  // the pool is waste.
-  void maintain();
+  // Gives back empty pages beyond a small stock, and compacts when a few percent of the pool are waste. A busy store
+  // keeps a little more than one at rest.
+  void maintain(Pace pace = Pace::Rest);
 
   [[nodiscard]] Pool& pool() { return *pool_; }
   [[nodiscard]] const Pool& pool() const { return *pool_; }
@@ -92,8 +95,6 @@ class Store {
   void check_invariants() const;
 
  private:
-  static constexpr std::uint64_t kMostWastePercent = 2;
-
   Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout,
         std::unique_ptr<Pool> pool, std::vector<std::unique_ptr<Codec>> codecs, Lanes lanes);
   static Result<std::unique_ptr<Store>> make(const StoreConfig& config,

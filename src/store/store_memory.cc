@@ -61,10 +61,13 @@ Result<void> Store::reserve(std::uint64_t pool_pages) {
   return pool_->reserve(pool_pages + stranded);
 }
 
-void Store::maintain() {
+void Store::maintain(Pace pace) {
   constexpr std::uint64_t kLeastStockPages = 64;
-  // What is given back has to be fetched again by the next writes: a little is kept.
-  const std::uint64_t stock = std::max(kLeastStockPages, pool_->resident_pages() / 128);
+  constexpr std::uint64_t kMostWastePercent = 2;
+  // What is given back while pages are being replaced has to be fetched again by the next writes,
+  // at the price of a page fault each: then more is kept. At rest the rest goes back.
+  const std::uint64_t stock_share = pace == Pace::Busy ? 96 : 256;
+  const std::uint64_t stock = std::max(kLeastStockPages, pool_->resident_pages() / stock_share);
   const std::uint64_t tight = pool_->tight_pages();
   const std::uint64_t in_use = pool_->resident_pages() - pool_->empty_pages();
   const std::uint64_t waste = in_use > tight ? in_use - tight : 0;
