@@ -2,7 +2,7 @@
 """The programs whose memory makes up the corpus: what each builds, and how one knows it is built.
 
 Each grows a heap of a kind that real machines hold: interpreters with dictionaries and strings,
-pre-forked workers, a key-value server, a database's page cache, two JIT run times, compilers at work.
+pre-forked workers, a key-value server, a database's page cache, two JIT run times, two compilers.
 """
 import dataclasses
 import os
@@ -40,7 +40,8 @@ SQLITE = """
 import sqlite3, time
 database = sqlite3.connect(':memory:')
 database.executescript('''
-CREATE TABLE log(id INTEGER PRIMARY KEY, ts INT, level TEXT, host TEXT, message TEXT, duration REAL);
+CREATE TABLE log(id INTEGER PRIMARY KEY, ts INT, level TEXT, host TEXT, message TEXT,
+  duration REAL);
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x<180000)
 INSERT INTO log SELECT x, 1700000000+x,
   CASE abs(random())%5 WHEN 0 THEN 'ERROR' ELSE 'INFO' END, 'host-'||(abs(random())%200),
@@ -52,7 +53,8 @@ CREATE INDEX by_host ON log(host, level);
 """
 PYTHON_READY = "\nprint('READY', flush=True)\nimport time; time.sleep(600)\n"
 PERL = """
-srand(11); my @words = map { join '', map { chr(97 + int(rand(26) ** 0.9)) } 1 .. 3 + rand 7 } 1 .. 4000;
+srand(11);
+my @words = map { join '', map { chr(97 + int(rand(26) ** 0.9)) } 1 .. 3 + rand 7 } 1 .. 4000;
 my (%seen, @rows);
 for my $i (1 .. 90000) {
   my $line = sprintf '%s - %s [%d] "GET /%s" %d', $words[rand @words], $words[rand @words],
@@ -154,7 +156,7 @@ def _java(work):
 
 
 def recipes(work):
-    """([Recipe], [(label, reason)] of what this machine lacks). `work` is a folder for their files."""
+    """([Recipe], [(label, reason)] of what this machine lacks). `work`: a folder for their files."""
     source = os.path.join(work, "heavy.cpp")
     with open(source, "w", encoding="utf-8") as out:
         out.write(CXX)
