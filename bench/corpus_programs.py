@@ -156,7 +156,7 @@ def _java(work):
 
 
 def recipes(work):
-    """([Recipe], [(label, reason)] of what this machine lacks). `work`: a folder for their files."""
+    """([Recipe], [(label, reason)] of what is missing). `work`: a folder for their files."""
     source = os.path.join(work, "heavy.cpp")
     with open(source, "w", encoding="utf-8") as out:
         out.write(CXX)

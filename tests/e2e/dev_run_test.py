@@ -64,6 +64,23 @@ class RunTest(unittest.TestCase):
     def test_ctrl_c_leaves_nothing_behind(self):
         self.check_end_by(signal.SIGINT, 130)
 
+    def test_a_mounted_disk_is_waited_for(self):
+        running = self.start()
+        disk = running.stdout.readline().split()[1]
+        with tempfile.TemporaryDirectory() as folder:
+            run("mkfs.ext4", "-q", disk)
+            run("mount", disk, folder)
+            self.addCleanup(run, "umount", disk, check=False)
+            running.send_signal(signal.SIGTERM)
+            for line in running.stderr:
+                if "waiting until nobody uses the disk" in line:
+                    break
+            self.assertIsNone(running.poll())
+            pathlib.Path(folder, "file").write_text("still there", encoding="utf-8")
+            run("umount", disk)
+        self.assertEqual(143, running.wait(30))
+        self.assertEqual([], mounts_and_loops(self.state))
+
 
 class UserTest(unittest.TestCase):
     """Without root: the same disk over NBD."""
