@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// base/mutex.h: std::mutex with clang's thread-safety annotations, which libstdc++'s own does not carry.
+// base/mutex.h: std::mutex with clang's thread-safety annotations, which libstdc++'s own does not
+// carry.
 //
-// What:    Mutex, MutexLock, ConditionVariable and the annotation macros. Lock order is written in INVARIANTS.md.
-// Threads: as std::mutex; a waiting ConditionVariable wakes at notify, at the timeout, or for no reason.
+// What:    Mutex, MutexLock, ConditionVariable and the annotation macros. Lock order is written in
+//          INVARIANTS.md.
+// Threads: as std::mutex; a waiting ConditionVariable wakes at notify, at the timeout, or for no
+//          reason.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// base/random.h: a small seeded generator for tests, model runs and anything that must be repeatable.
+// base/random.h: a small seeded generator for tests, model runs and anything that must be
+// repeatable.
 //
 // What:   SplitMix64. Not for secrets.
 // Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).

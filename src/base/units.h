@@ -30,6 +30,8 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t step) {
   return (value + step - 1) / step * step;
 }
 
-constexpr std::uint64_t bytes_to_pages(std::uint64_t bytes) { return (bytes + kPageBytes - 1) >> kPageShift; }
+constexpr std::uint64_t bytes_to_pages(std::uint64_t bytes) {
+  return (bytes + kPageBytes - 1) >> kPageShift;
+}
 
 }  // namespace uzram

@@ -2,8 +2,8 @@
 // codec/codec.h: the contract every page compressor meets, and the table of all of them.
 //
 // What:    turns one block (a page, or a cluster of pages) into fewer bytes and back. Not here:
-//          choosing a level, keeping a page that does not shrink, checks, where the bytes live
-//          (see store/).
+//          choosing a level, keeping a page that does not shrink, checks, where the bytes live (see
+//          store/).
 // Shapes:  a block is kPageBytes << n bytes, n in [0, 8]; packed data is 1 byte or more.
 // Units:   every size is in bytes.
 // Errors:  CodecInfo::make -> EINVAL for parameters that the algorithm does not take, or for a
@@ -12,8 +12,9 @@
 // Threads: a Codec is immutable and shared. A Compressor or Decompressor belongs to one thread at a
 //          time; one of each may work at the same moment, so readers never wait for writers.
 // Owns:    contexts keep alive what they use of their Codec (its dictionary), so they may outlive
-// it. Memory:  factories allocate; compress and decompress never do. Proof: codec_contract_test.cc
-// runs every row of the table; decompress_fuzz.cc any input;
+//          it.
+// Memory:  factories allocate; compress and decompress never do.
+// Proof:   codec_contract_test.cc runs every row of the table; decompress_fuzz.cc any input;
 //          roundtrip_fuzz.cc any content.
 #pragma once
 

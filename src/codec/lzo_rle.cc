@@ -16,12 +16,12 @@
 //     0000 DD SS    HHHHHHHH   after 1 to 3 literals: 2 bytes from up to 1 KiB back
 //     0000 DD SS    HHHHHHHH   after 4 literals or more: 3 bytes from 2 to 3 KiB back
 //
-// A near copy is any byte from 64 on: its three highest bits are the length less one, so at least 2.
-// A length field of zero in the others says that the length goes on in extension bytes: each zero
-// byte adds 255, the first other one adds itself and ends it. The two low bits of the LE16 are S, the
-// others the distance. A far copy of three bytes with distance field zero ends the stream: 11 00 00.
-// The first byte of a stream is special, since nothing can be copied yet: from 18 on, it counts
-// literals (byte - 17).
+// A near copy is any byte from 64 on: its three highest bits are the length less one, so at least
+// 2. A length field of zero in the others says that the length goes on in extension bytes: each
+// zero byte adds 255, the first other one adds itself and ends it. The two low bits of the LE16 are
+// S, the others the distance. A far copy of three bytes with distance field zero ends the stream:
+// 11 00 00. The first byte of a stream is special, since nothing can be copied yet: from 18 on, it
+// counts literals (byte - 17).
 //
 // Version 1. Memory is full of zeros, and a copy of zeros still reads what it copies. So a stream
 // may start with byte 17, which cannot start a plain one of five bytes or more, and a version; in

@@ -33,7 +33,7 @@ namespace uzram {
 class Operations;
 
 struct SocketLimits {
-  std::size_t most_request_bytes = 64 * 1024;
+  std::size_t most_request_bytes = std::size_t{64} * 1024;
   std::size_t most_clients = 16;
   std::chrono::milliseconds patience{
       10'000};  // For one request to arrive, and for one answer to leave.

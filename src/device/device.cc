@@ -22,8 +22,8 @@ std::size_t processor_count() {
 // block the others.
 std::size_t lane_count() { return processor_count() + 2; }
 
-// As in the kernel, a parameter that an algorithm does not know has no effect (a level for lzo-rle, say); one that it
-// knows but refuses is an error of set_disksize.
+// As in the kernel, a parameter that an algorithm does not know has no effect (a level for lzo-rle,
+// say); one that it knows but refuses is an error of set_disksize.
 void drop_ignored_params(CodecChoice& choice) {
   if (choice.info == nullptr) return;
   const bool takes_level = choice.info->level.lowest != 0 || choice.info->level.highest != 0;

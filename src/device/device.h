@@ -2,18 +2,17 @@
 // device/device.h: one zram device: its life, its ranges, its statistics. The only door to a store.
 //
 // What:    checks ranges and state once, splits byte ranges into pages, spreads large requests over
-// helper threads,
-//          counts. Not here: what a page is (store/), attribute texts (control/), ways in
-//          (frontend/).
+//          helper threads, counts. Not here: what a page is (store/), attribute texts (control/),
+//          ways in (frontend/).
 // Shapes:  offsets and lengths are bytes of any alignment within [0, disksize); whole 4 KiB pages
-// are the fast path. Errors:  EINVAL outside the device or in the wrong state; EBUSY for a change
-// that needs an uninitialised device;
-//          ENOSPC when mem_limit forbids the write, ENOMEM when the pool cannot grow (the old
-//          content stays in both cases); EIO for a page whose check fails (that page alone).
-//          docs/errors.md has every row.
+//          are the fast path.
+// Errors:  EINVAL outside the device or in the wrong state; EBUSY for a change that needs an
+//          uninitialised device; ENOSPC when mem_limit forbids the write, ENOMEM when the pool
+//          cannot grow (the old content stays in both cases); EIO for a page whose check fails
+//          (that page alone). docs/errors.md has every row.
 // Threads: every member may be called from any thread. read, write, discard, write_zeroes and flush
-// may run at once
-//          with each other and with statistics; reset and set_disksize wait for requests in flight.
+//          may run at once with each other and with statistics; reset and set_disksize wait for
+//          requests in flight.
 // Memory:  after set_disksize the data path allocates nothing.
 // Laws:    1 to 8 through the store; INVARIANTS.md.
 // Proof:   device_test.cc, device_thread_test.cc.

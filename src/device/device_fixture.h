@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// device/device_fixture.h: a device in tests, its words as errno values, and an attachment that can refuse.
+// device/device_fixture.h: a device in tests, its words as errno values, and an attachment that can
+// refuse.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A device's life: settings, initialisation, attachment, reset, and a second life in another process.
+// A device's life: settings, initialisation, attachment, reset, and a second life in another
+// process.
 #include <gtest/gtest.h>
 
 #include "device/device.h"
@@ -132,7 +133,8 @@ TEST_F(DeviceLife, AppliesALimitThatWasSetBefore) {
   EXPECT_EQ(code_of(device_.write(0, bytes_of(PageKind::Random, 9 * kPageBytes, 1))), 0);
 }
 
-// --- attachment ------------------------------------------------------------------------------------
+// --- attachment
+// ------------------------------------------------------------------------------------
 
 TEST_F(DeviceLife, IsReadyWhenItIsAttached) {
   attachment_.on_attach = [this](Device& device) {
@@ -181,7 +183,8 @@ TEST_F(DeviceLife, StaysAsItIsWhileSomebodyUsesIt) {
   EXPECT_EQ(out, page_);
 }
 
-// --- a second life ---------------------------------------------------------------------------------
+// --- a second life
+// ---------------------------------------------------------------------------------
 
 TEST_F(DeviceLife, GoesOnWithTheArenaOfAnother) {
   CodecParams params = level(7);
@@ -237,7 +240,8 @@ TEST_F(DeviceLife, KeepsItsSettingsWhenAnArenaCannotBeAttached) {
   EXPECT_EQ(device_.algorithm().name, "lz4");
 }
 
-// --- several devices -------------------------------------------------------------------------------
+// --- several devices
+// -------------------------------------------------------------------------------
 
 TEST(DeviceSet, GivesTheLowestFreeId) {
   DeviceSet set;

@@ -3,8 +3,9 @@
 // removes.
 //
 // Owns:    the devices; a shared_ptr keeps one alive for a request that is in flight while it is
-// removed. Errors:  remove -> ENODEV no such id, EBUSY in use (then nothing changes). Threads:
-// every member from any thread.
+//          removed.
+// Errors:  remove -> ENODEV no such id, EBUSY in use (then nothing changes).
+// Threads: every member from any thread.
 #pragma once
 
 #include <map>

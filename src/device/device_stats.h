@@ -4,7 +4,7 @@
 // Units:  bytes where a name says so, otherwise counts of pages or requests.
 // Laws:   6 (counters equal the table).
 // Source: io_stat, mm_stat and debug_stat of the kernel's zram (docs/attributes.md has the
-// columns).
+//         columns).
 #pragma once
 
 #include <cstdint>

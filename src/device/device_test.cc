@@ -111,7 +111,8 @@ TEST_F(DeviceData, WritesInsideOnePageWithoutTouchingItsEnds) {
   EXPECT_EQ(read(kPageBytes + 1, kPageBytes - 2), zeros(kPageBytes - 2));
 }
 
-// --- discard and write zeroes ----------------------------------------------------------------------
+// --- discard and write zeroes
+// ----------------------------------------------------------------------
 
 TEST_F(DeviceData, DiscardsWholePagesOnly) {
   const std::vector<std::byte> before = text(8 * kPageBytes);
@@ -236,7 +237,8 @@ TEST_F(DeviceExtents, BecomeHolesWhenDiscarded) {
   EXPECT_EQ(all(kDiskBytes, kMost), (std::vector<Stretch>{{4096, false, true}}));
 }
 
-// --- limits, numbers, errors -----------------------------------------------------------------------
+// --- limits, numbers, errors
+// -----------------------------------------------------------------------
 
 TEST_F(DeviceData, StopsAtTheMemoryLimitAndKeepsWhatIsThere) {
   device_.set_mem_limit(40 * kPageBytes - 100);

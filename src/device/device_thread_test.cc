@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A device under requests from many threads: resets in the middle, large requests, memory given back.
+// A device under requests from many threads: resets in the middle, large requests, memory given
+// back.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -15,8 +16,8 @@ namespace {
 
 constexpr int kRounds = UZ_UNDER_SANITIZER ? 12 : 40;
 
-// A device appears, is used and disappears under requests that do not know: each one is served whole
-// by one life of the device, or refused.
+// A device appears, is used and disappears under requests that do not know: each one is served
+// whole by one life of the device, or refused.
 TEST(DeviceThread, ServesOrRefusesWhileItIsReset) {
   Device device(0);
   std::atomic<bool> is_over{false};

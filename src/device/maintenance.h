@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // device/maintenance.h: the thread that keeps a store's memory tidy behind the requests.
 //
-// What:    while pages change it lets the store give back empty pages and compact from time to time,
-//          and once more at rest. An idle device never wakes it.
+// What:    while pages change it lets the store give back empty pages and compact from time to
+//          time, and once more at rest. An idle device never wakes it.
 // Threads: poke from any thread; costs one relaxed load while a round is already due.
 #pragma once
 

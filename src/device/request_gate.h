@@ -3,8 +3,10 @@
 // none is inside.
 //
 // What:    a reader-writer lock whose readers touch no cache line that another core's readers
-// write. Threads: enter and leave from any thread, on the same Ticket; close and open from one
-// thread at a time. Proof:   request_gate_thread_test.cc.
+//          write.
+// Threads: enter and leave from any thread, on the same Ticket; close and open from one thread at a
+//          time.
+// Proof:   request_gate_thread_test.cc.
 #pragma once
 
 #include <array>

@@ -3,9 +3,8 @@
 // it.
 //
 // What:    run() splits work into chunks; the caller takes chunks too, so nothing ever waits for an
-// idle helper. One
-//          request at a time is shared: with several large requests in flight the processors are
-//          busy anyway.
+//          idle helper. One request at a time is shared: with several large requests in flight the
+//          processors are busy anyway.
 // Threads: run from any thread.
 // Memory:  threads are made in the constructor; run allocates nothing.
 // Laws:    5.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/arena_header.h: the first bytes of an arena: what a new process must know to open it.
 //
-// Shapes:  header page(s) with the dictionaries behind the fixed part | slot table, 8 bytes per
-// page of the device |
-//          pool, from a multiple of kSpanBytes. All by offset; all but the touched pages are holes.
-// Units:   bytes, from the start of the arena.
-// Errors:  read -> EINVAL when it is not an arena of this version or when it is damaged.
-// Laws:    2.
-// Proof:   arena_header_test.cc, store_recovery_test.cc.
+// Shapes: header page(s) with the dictionaries behind the fixed part | slot table, 8 bytes per page
+//         of the device | pool, from a multiple of kSpanBytes. All by offset; all but the touched
+//         pages are holes.
+// Units:  bytes, from the start of the arena.
+// Errors: read -> EINVAL when it is not an arena of this version or when it is damaged.
+// Laws:   2.
+// Proof:  arena_header_test.cc, store_recovery_test.cc.
 #pragma once
 
 #include <array>

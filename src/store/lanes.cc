@@ -17,8 +17,9 @@ unsigned thread_number() {
 
 namespace {
 
-// Packs and unpacks one page, so that a context's memory is there before the first request needs it (swap must not
-// ask for memory), and so that a codec that does not return what it was given never gets a real page.
+// Packs and unpacks one page, so that a context's memory is there before the first request needs it
+// (swap must not ask for memory), and so that a codec that does not return what it was given never
+// gets a real page.
 void warm_up(WriteLane& write, ReadLane& read) {
   Random random(kPageBytes);
   for (std::byte& byte : write.page) byte = static_cast<std::byte>('a' + random.below(8));

@@ -2,10 +2,10 @@
 // store/lanes.h: codec contexts and scratch memory, one lane for each thread at work.
 //
 // What:    a thread takes a write lane to compress or a read lane to decompress, and gives it back.
-// There are a few
-//          more lanes than processors, and readers have their own, so a reader never queues behind
-//          a compression.
-// Owns:    the contexts and buffers; all are made, and every byte of them touched, when the store is made.
+//          There are a few more lanes than processors, and readers have their own, so a reader
+//          never queues behind a compression.
+// Owns:    the contexts and buffers; all are made, and every byte of them touched, when the store
+//          is made.
 // Threads: LaneHolder construction takes a free lane, waiting only when every lane is taken.
 // Laws:    4, 5.
 #pragma once
@@ -20,7 +20,8 @@
 
 namespace uzram {
 
-// Room for what a page that does not shrink packs to: compressors run faster when they need not watch the end.
+// Room for what a page that does not shrink packs to: compressors run faster when they need not
+// watch the end.
 inline constexpr std::size_t kPackedRoomBytes = kPageBytes + 256;
 
 struct alignas(64) WriteLane {

@@ -2,8 +2,8 @@
 // store/page_check.h: the check behind every packed page.
 //
 // What:   24 bits of XXH3 over the packed bytes, stored in the 3 bytes behind them, verified before
-// every
-//         decompression. One damaged page in 16 million passes; the codec's own checks come on top.
+//         every decompression. One damaged page in 16 million passes; the codec's own checks come
+//         on top.
 // Laws:   7.
 // Source: xxHash 0.8 (XXH3_64bits); the result is the same with every instruction set.
 #pragma once

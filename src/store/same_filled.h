@@ -15,7 +15,8 @@ inline std::optional<std::uint64_t> same_filled_pattern(PageView page) {
   std::uint64_t first = 0;
   std::uint64_t second = 0;
   std::memcpy(&first, page.data(), sizeof first);
-  // Within one cache line: a look at the page's end would cost a cache miss that compression does not have.
+  // Within one cache line: a look at the page's end would cost a cache miss that compression does
+  // not have.
   std::memcpy(&second, page.data() + sizeof first, sizeof second);
   if (first != second) return std::nullopt;
   if (std::memcmp(page.data(), page.data() + sizeof first, kPageBytes - sizeof first) != 0)

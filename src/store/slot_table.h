@@ -3,10 +3,9 @@
 // word.
 //
 // What:    busy is held while one page's object is read or moved; claimed while one page is read,
-// changed and
-//          compressed again. Both belong to a single page, so no page ever waits for another.
-//          A word on a table page that was never written must not even be read (reading would make
-//          the page resident): is_touched says so.
+//          changed and compressed again. Both belong to a single page, so no page ever waits for
+//          another. A word on a table page that was never written must not even be read (reading
+//          would make the page resident): is_touched says so.
 // Threads: every member from any thread.
 // Laws:    1, 2, 3, 4.
 #pragma once

@@ -2,16 +2,21 @@
 // store/slot_word.h: the 8 bytes that say what one page of a device is. The format of the slot
 // table in the arena.
 //
-// Shapes, from bit 0:
-//   3 state      SlotState
-//   1 busy       a reader or a mover uses the object; nobody else may change the word until it is
-//   cleared 1 claimed    a partial write has read the page and will replace it; whole-page writers
-//   wait 3 spare      zero 2 priority   which of the device's algorithms packed the page 2 fill
-//   Same: how the pattern is spelled in the payload (FillKind) 4 spare      zero 12 size Packed:
-//   packed bytes, 1 to 4095, without the check behind them 36 handle    Packed, Raw, SameStored:
-//   the object's Handle in the pool Same: the upper 48 bits (size and handle together) are the
-//   payload of the pattern. An all-zero word is an empty page, so a table that was never written is
-//   a table of empty pages.
+// clang-format off
+// Shapes:  from bit 0:
+//     3 state     SlotState
+//     1 busy      a reader or a mover uses the object; the word stays until it is cleared
+//     1 claimed   a partial write has read the page and will replace it; whole-page writers wait
+//     3 spare     zero
+//     2 priority  which of the device's algorithms packed the page
+//     2 fill      Same: how the pattern is spelled in the payload (FillKind)
+//     4 spare     zero
+//    12 size      Packed: packed bytes, 1 to 4095, without the check behind them
+//    36 handle    Packed, Raw, SameStored: the object's Handle in the pool
+//          Same: the upper 48 bits (size and handle together) are the payload of the pattern.
+//          An all-zero word is an empty page, so a table that was never written is a table of
+//          empty pages.
+// clang-format on
 // Laws:    1 (the slot word is the truth), 2.
 // Proof:   slot_word_test.cc.
 #pragma once

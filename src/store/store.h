@@ -2,22 +2,20 @@
 // store/store.h: the pages of one device: what each is, and where its bytes are.
 //
 // What:    read, write and free of pages through slot table, codec and pool; compaction; recovery.
-// Not here: byte
-//          ranges, life and limits of a device (device/), when to compact (device/maintenance.h).
+//          Not here: byte ranges, life and limits of a device (device/), when to compact
+//          (device/maintenance.h).
 // Shapes:  whole pages, PageIndex below disk_pages; parts of one page for read_part and write_part.
 // Owns:    the arena with slot table and pool, and the codec contexts.
 // Errors:  write -> ENOSPC at the limit, ENOMEM when the pool cannot grow: the page then reads as
-// before.
-//          read -> EIO when a page's check or packed bytes are damaged: that page alone.
+//          before. read -> EIO when a page's check or packed bytes are damaged: that page alone.
 //          open -> EINVAL for an arena that is not ours or whose header is damaged.
 // Threads: read, write, free, compact and statistics from any thread at once. A write waits for
-// another thread only
-//          while that thread reads or moves the same page's object, or changes a part of the same
-//          page.
+//          another thread only while that thread reads or moves the same page's object, or changes
+//          a part of the same page.
 // Memory:  nothing allocates after create or open, but compact (lists of spans).
 // Laws:    1 to 8.
 // Proof:   store_test.cc, store_model_test.cc, store_thread_test.cc, store_recovery_test.cc,
-// store_kill_test.cc.
+//          store_kill_test.cc.
 #pragma once
 
 #include <memory>
@@ -68,14 +66,15 @@ class Store {
     return {table_.next_touched(page.value)};
   }
 
-  // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that store no more than that
-  // touch no new memory. 0 gives the pool's part back. Errors: ENOMEM, and then nothing is kept.
+  // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that
+  // store no more than that touch no new memory. 0 gives the pool's part back. Errors: ENOMEM, and
+  // then nothing is kept.
   Result<void> reserve(std::uint64_t pool_pages);
   // Moves objects together and gives emptied pages back, but for a stock of `keep_pages`.
   // Returns: the pool pages given back.
   std::uint64_t compact(std::uint64_t keep_pages = 0);
-  // Gives back empty pages beyond a small stock, and compacts when a few percent of the pool are waste. A busy store
-  // keeps a little more than one at rest.
+  // Gives back empty pages beyond a small stock, and compacts when a few percent of the pool are
+  // waste. A busy store keeps a little more than one at rest.
   void maintain(Pace pace = Pace::Rest);
 
   [[nodiscard]] Pool& pool() { return *pool_; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/store_fixture.h: a store in tests: pages to put in, and a second look at the arena's bytes.
 //
-// What:    page makers, a store of a given algorithm, reopening as after a crash, and ArenaView, which
-//          finds slot words and objects through the memfd alone, as recovery does.
+// What: page makers, a store of a given algorithm, reopening as after a crash, and ArenaView, which
+//       finds slot words and objects through the memfd alone, as recovery does.
 #pragma once
 
 #include <gtest/gtest.h>

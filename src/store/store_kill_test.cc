@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process that writes is killed, again and again, at any moment; its successor opens the same arena.
+// A process that writes is killed, again and again, at any moment; its successor opens the same
+// arena.
 //
 // What each page should hold lies in a second shared mapping: a version is intended, then stored,
-// then acknowledged. After a kill every page must read as the acknowledged version or as the intended
-// one, which then counts as stored. UZRAM_SEED repeats the choices of one run, not its timing.
+// then acknowledged. After a kill every page must read as the acknowledged version or as the
+// intended one, which then counts as stored. UZRAM_SEED repeats the choices of one run, not its
+// timing.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -73,7 +75,8 @@ std::array<std::byte, kQuarterBytes> quarter_of(std::uint64_t page, std::size_t 
   return content;
 }
 
-// --- the process that is killed --------------------------------------------------------------------
+// --- the process that is killed
+// --------------------------------------------------------------------
 
 class Writer {
  public:
@@ -144,7 +147,8 @@ class Writer {
   std::abort();
 }
 
-// --- the process that kills and checks ---------------------------------------------------------------
+// --- the process that kills and checks
+// ---------------------------------------------------------------
 
 class StoreKill : public testing::Test {
  protected:

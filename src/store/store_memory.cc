@@ -56,7 +56,8 @@ Result<void> Store::reserve(std::uint64_t pool_pages) {
   for (std::uint64_t page = 0; page < config_.disk_pages; page += SlotTable::kSlotsPerTablePage) {
     table_.touch({page});
   }
-  // Every class may hold a span whose last pages no other class can use: half a span for each, when all are in use.
+  // Every class may hold a span whose last pages no other class can use: half a span for each, when
+  // all are in use.
   const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);
   return pool_->reserve(pool_pages + stranded);
 }

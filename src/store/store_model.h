@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/store_model.h: a store and a std::map side by side, driven by commands that can be printed.
 //
-// What:   a Command is made from a few bytes, so any byte string is a run: of store_model_test.cc from
-//         a seed, of store_fuzz.cc from a file. After each command the laws hold and what it touched
-//         reads as in the map. The first difference is returned as a sentence.
+// What: a Command is made from a few bytes, so any byte string is a run: of store_model_test.cc
+//       from a seed, of store_fuzz.cc from a file. After each command the laws hold and what it
+//       touched reads as in the map. The first difference is returned as a sentence.
 #pragma once
 
 #include <fmt/format.h>
@@ -135,7 +135,8 @@ class StoreModel {
     return "no such command";
   }
 
-  // Reserved spans are never compacted away; which objects stand in them is not the model's business.
+  // Reserved spans are never compacted away; which objects stand in them is not the model's
+  // business.
   [[nodiscard]] std::uint64_t reserve_slack() const { return has_reserved_ ? ~0ULL >> 1 : 0; }
 
   std::string write(const Command& c) {

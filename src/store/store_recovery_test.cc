@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arenas as a crash or broken memory may leave them: what is intact is kept, what is not is one page.
+// Arenas as a crash or broken memory may leave them: what is intact is kept, what is not is one
+// page.
 #include <gtest/gtest.h>
 
 #include <functional>

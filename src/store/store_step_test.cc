@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One change of a store, stopped after every machine instruction: whenever the arena's bytes differ
-// from before, a copy of them is opened as after a crash, and must hold the old page or the new one.
+// from before, a copy of them is opened as after a crash, and must hold the old page or the new
+// one.
 //
 // A child makes the change under ptrace; the parent steps it and compares the arena, so that no
 // instruction between the first and the last of a write, a free or a move is left out.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that a store does, by many threads on the same pages at once.
 //
-// A page carries who wrote it and which write it was in every 16 bytes, so any mixture of two writes
-// shows. Writers acknowledge by storing the version after the write.
+// A page carries who wrote it and which write it was in every 16 bytes, so any mixture of two
+// writes shows. Writers acknowledge by storing the version after the write.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -198,7 +198,8 @@ TEST_P(StoreThread, KeepsPartsWholeBetweenWholeWrites) {
   join();
 }
 
-// At the limit, with everything at once: what was acknowledged is there, what was refused changed nothing.
+// At the limit, with everything at once: what was acknowledged is there, what was refused changed
+// nothing.
 TEST_P(StoreThread, KeepsItsWordAtTheLimit) {
   store_->pool().set_limit_pages(20);
   std::array<std::uint64_t, kPages> acknowledged{};
