@@ -13,6 +13,7 @@ InputResult<std::unique_ptr<Daemon>> Daemon::start(DaemonOptions options) {
   FuseAttachmentOptions disk_options;
   disk_options.state_dir = options.state_folder;
   disk_options.thread_count = options.thread_count;
+  disk_options.io_uring = options.io_uring;
   auto attachment = FuseAttachment::create(std::move(disk_options));
   if (!attachment) return tl::unexpected<InputError>(attachment.error());
   daemon->attachment_ = std::move(*attachment);

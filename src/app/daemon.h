@@ -27,6 +27,7 @@ struct DaemonOptions {
   std::string state_folder;  // Absolute.
   std::string tree_folder;
   std::string socket_path;
+  UringUse io_uring = UringUse::Auto;
   unsigned thread_count = 0;   // Serving threads of a disk; 0: as many as processors.
   bool is_io_flusher = false;  // Whether the kernel knows that block I/O waits for this process.
 };

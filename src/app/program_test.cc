@@ -143,6 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
         WrongWords{{"stat", "--watch", "nan"}, "86400"},
         WrongWords{{"serve", "--threads", "1000"}, "256"},
         WrongWords{{"serve", "--threads", "x"}, "--threads"},
+        WrongWords{{"serve", "--io-uring", "maybe"}, "auto, on or off"},
         WrongWords{{"serve", "now"}, "--sys"}));
 
 TEST(Program, ShowsHelpAndVersionOnStandardOutput) {

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "app/commands/commands.h"
 #include "app/default_paths.h"
@@ -16,17 +18,30 @@ namespace {
 struct ServeWords {
   std::string state_folder;
   std::string tree_folder;
+  std::string io_uring = "auto";
   int thread_count = 0;
 };
 
 constexpr int kMostThreads = 256;
+
+std::optional<UringUse> uring_use(std::string_view word) {
+  if (word == "auto") return UringUse::Auto;
+  if (word == "on") return UringUse::On;
+  if (word == "off") return UringUse::Off;
+  return std::nullopt;
+}
 
 int run_serve(const CommandLine& line, const ServeWords& words) {
   if (words.thread_count < 0 || words.thread_count > kMostThreads) {
     return say_usage(fmt::format("--threads: {} is not from 1 to {}, or 0 for one a processor",
                                  words.thread_count, kMostThreads));
   }
+  const std::optional<UringUse> io_uring = uring_use(words.io_uring);
+  if (!io_uring) {
+    return say_usage(fmt::format("--io-uring: '{}' is not auto, on or off", words.io_uring));
+  }
   DaemonOptions options;
+  options.io_uring = *io_uring;
   options.thread_count = static_cast<unsigned>(words.thread_count);
   options.state_folder = words.state_folder;
   if (options.state_folder.empty()) {
@@ -66,6 +81,11 @@ void add_serve(CLI::App& program, CommandLine& line) {
       ->add_option("--threads", words->thread_count,
                    "threads that serve a disk (default 0: one a processor)")
       ->type_name("N");
+  command
+      ->add_option("--io-uring", words->io_uring,
+                   "requests over io_uring: auto (when the kernel's fuse.enable_uring is Y), on "
+                   "(set it while a disk is mounted), off")
+      ->type_name("WHEN");
   command->footer("Example: uzram serve");
   command->callback(
       [&line, words] { line.run = [&line, words] { return run_serve(line, *words); }; });
