@@ -22,7 +22,7 @@ namespace uzram {
 
 namespace {
 
-constexpr std::size_t kThreadStackBytes = 512 * 1024;
+constexpr std::size_t kThreadStackBytes = std::size_t{512} * 1024;
 // Anything larger is address space set aside, not working memory.
 constexpr std::uintptr_t kMostTouchedBytes = std::uintptr_t{64} << 20;
 constexpr const char* kOomScorePath = "/proc/self/oom_score_adj";
@@ -45,7 +45,9 @@ int touch_mappings() {
   int failures = 0;
   for (const Mapping& mapping : mappings) {
     const int advice = mapping.touch == Touch::Write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
-    void* const start = reinterpret_cast<void*>(mapping.start);
+    // The address comes as text: there is no pointer to start from.
+    void* const start =
+        reinterpret_cast<void*>(mapping.start);  // NOLINT(performance-no-int-to-ptr)
     // A thread may have ended since, with its stack: ENOMEM for a mapping that is gone.
     if (::madvise(start, mapping.end - mapping.start, advice) != 0 && errno != ENOMEM) ++failures;
   }

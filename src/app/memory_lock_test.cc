@@ -60,6 +60,15 @@ int oom_score() {
   return score;
 }
 
+// The sanitizers turn mlockall() into nothing.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kCanLock = false;
+#elif defined(__has_feature)
+constexpr bool kCanLock = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#else
+constexpr bool kCanLock = true;
+#endif
+
 // Locking concerns the whole process, so each case runs in one of its own.
 template <typename Body>
 int run_apart(Body body) {
@@ -72,6 +81,7 @@ int run_apart(Body body) {
 
 TEST(MemoryLock, LocksWithoutFillingHolesAndUndoesItAll) {
   if (::geteuid() != 0) GTEST_SKIP() << "locking memory needs root";
+  if (!kCanLock) GTEST_SKIP() << "under this sanitizer memory cannot be locked";
   EXPECT_EQ(run_apart([] {
               constexpr std::size_t kHoleBytes = std::size_t{4} << 30;
               void* hole = ::mmap(nullptr, kHoleBytes, PROT_READ | PROT_WRITE,
@@ -97,6 +107,7 @@ TEST(MemoryLock, LocksWithoutFillingHolesAndUndoesItAll) {
 
 TEST(MemoryLock, IsRefusedInWordsWithoutPrivilege) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user with no locked memory";
+  if (!kCanLock) GTEST_SKIP() << "under this sanitizer memory cannot be locked";
   EXPECT_EQ(run_apart([] {
               const rlimit none{0, 0};
               if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0) return 1;

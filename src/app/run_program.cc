@@ -73,6 +73,7 @@ ProgramOutcome run_program(const std::vector<std::string>& words) {
   const FileDescriptor reader(ends[0]);
   FileDescriptor writer(ends[1]);
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   // posix_spawnp does not change the words; its type is older than const.
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);

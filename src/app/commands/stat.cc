@@ -96,8 +96,8 @@ class Watcher {
     const double seconds = std::chrono::duration<double>(now - last_look_).count();
     for (const Json& device : devices) text += show_device(device, seconds);
     if (is_terminal_ && !is_json_) {
-      // Over what was drawn last, and each line cleared behind its text: no flicker, and what stands
-      // above stays.
+      // Over what was drawn last, and each line cleared behind its text: no flicker, and what
+      // stands above stays.
       std::string drawn = line_count_ == 0 ? "" : fmt::format("\x1b[{}A", line_count_);
       for (const char character : text)
         drawn += character == '\n' ? std::string("\x1b[K\n") : std::string(1, character);

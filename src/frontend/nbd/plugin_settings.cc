@@ -110,8 +110,8 @@ constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
     PluginKey{"control", "SOCKET", "serve the control socket of uzram(1) here", take_control},
 };
 
-// A device passes over what its algorithm does not take, as the kernel does; a person who types a key
-// wants to know.
+// A device passes over what its algorithm does not take, as the kernel does; a person who types a
+// key wants to know.
 InputResult<void> check_algorithm_takes(const PluginSettings& settings, const CodecInfo& codec) {
   const auto takes_no = [&codec](std::string_view key) {
     return refuse(EINVAL, fmt::format("{} takes no {}; leave {}= out", codec.name, key, key));
