@@ -93,7 +93,7 @@ void add_openers(const Target& target, int own_descriptor, std::vector<std::stri
       std::ifstream command(process.path() / "comm");
       std::string word;
       std::getline(command, word);
-      users.push_back("open in " + word + " (" + id + ")");
+      users.push_back(std::string("open in ").append(word).append(" (").append(id).append(")"));
       break;
     }
   }

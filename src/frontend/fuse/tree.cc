@@ -70,6 +70,8 @@ using FuseHandle = std::unique_ptr<::fuse, FuseAway>;
 TreeContext& context() { return *static_cast<TreeContext*>(::fuse_get_context()->private_data); }
 
 OpenTreeFile& open_file(const fuse_file_info& info) {
+  // libfuse keeps the pointer that it was given, as a number.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   return *reinterpret_cast<OpenTreeFile*>(static_cast<std::uintptr_t>(info.fh));
 }
 
@@ -202,6 +204,7 @@ std::vector<std::string> mount_words() {
 InputResult<FuseHandle> mount_tree(TreeContext& context, const std::string& folder) {
   std::vector<std::string> words = mount_words();
   std::vector<char*> pointers;
+  pointers.reserve(words.size());
   for (std::string& word : words) pointers.push_back(word.data());
   fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
   const fuse_operations callbacks = operations();
