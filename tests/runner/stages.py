@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages of a test run: what each builds or runs, and the cases that come of it."""
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
@@ -54,6 +55,14 @@ def one_case(name, argv, log, seconds, tell=None, environment=None):
     if status == 0:
         return [Case(name, PASSED)]
     return [Case(name, FAILED, end_text(status, seconds))]
+
+
+@contextlib.contextmanager
+def work_folder():
+    """A folder for a test's files. Others may pass through it: tests become another user."""
+    with tempfile.TemporaryDirectory(prefix="uzram-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield folder
 
 
 # --- building
@@ -137,7 +146,7 @@ def run_program(name, argv, log, told):
             told(f"{name}: {reader.running}")
 
     own_log = log.with_suffix("." + name.replace("/", "_") + ".part")
-    with tempfile.TemporaryDirectory(prefix="uzram-test-") as folder:
+    with work_folder() as folder:
         environment = {**_SANITIZER_ENVIRONMENT, "TMPDIR": folder, "TEST_TMPDIR": folder}
         status = process.run(argv, own_log, _PROGRAM_SECONDS, environment, line, cwd=ROOT)
     cases = gtest.finish(reader, name, status, end_text(status, _PROGRAM_SECONDS))
@@ -224,7 +233,7 @@ def canary_stage():
         if cases[0].outcome == FAILED:
             return cases
         [program] = [path for path in fuzzers("fuzz") if path.name == "canary_fuzz"]
-        with tempfile.TemporaryDirectory(prefix="uzram-test-") as folder:
+        with work_folder() as folder:
             argv = [program, "-max_total_time=60", "-seed=1", f"-artifact_prefix={folder}/"]
             status = process.run(argv, log, 120, on_line=tell, cwd=ROOT)
         if status > 0:
@@ -243,7 +252,7 @@ def python_stage(path, is_quick=False, needs_build=True):
         built = configure_and_build("release", log, tell) if needs_build else []
         if any(case.outcome == FAILED for case in built):
             return built
-        with tempfile.TemporaryDirectory(prefix="uzram-test-") as folder:
+        with work_folder() as folder:
             results = pathlib.Path(folder) / "results"
             argv = ["python3", "tests/runner/run_unittest.py", path, results]
             environment = {"UZRAM_BUILD": str(ROOT / "build" / "release"), "TMPDIR": folder,
