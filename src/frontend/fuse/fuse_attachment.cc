@@ -46,6 +46,17 @@ bool is_no_loop_here(const Error& error) {
          error.code == EACCES || error.code == EPERM;
 }
 
+// The kernel ends the connection of a killed daemon a moment after the process, with io_uring
+// several moments.
+bool dies_soon(const std::string& path) {
+  constexpr int kMostLooks = 20;
+  for (int look = 0; look < kMostLooks; ++look) {
+    if (is_dead_mount(path)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  }
+  return false;
+}
+
 }  // namespace
 
 // The file first, the loop device over it last: they are taken away the other way round.
@@ -103,7 +114,7 @@ void FuseAttachment::clear_leftovers() const {
   }
   for (const std::string& path : paths) {
     if (fs::path(path).filename().string().rfind("zram", 0) != 0) continue;
-    if (is_mount_point(path) && !is_dead_mount(path)) continue;  // attach will say that it is busy.
+    if (is_mount_point(path) && !dies_soon(path)) continue;  // attach will say that it is busy.
     detach_leftover_loops(path);
     if (clear_dead_mount(path)) ::unlink(path.c_str());
   }
