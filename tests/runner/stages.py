@@ -23,6 +23,7 @@ JOBS = os.cpu_count() or 1
 # What tsan has to see: a suite or a case whose name says that threads meet in it.
 CONCURRENT_FILTER = "*Concurrent*:*Thread*"
 _BUILD_SECONDS, _PROGRAM_SECONDS, _PYTHON_SECONDS = 1500, 600, 900
+_TIDY_SECONDS = 2400  # A machine with cold caches and two slow cores.
 
 _SANITIZER_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
@@ -106,7 +107,7 @@ def tidy_stage():
     def work(log, tell):
         failed = configure("clang", log)
         argv = ["python3", "tests/runner/tidy.py"]
-        return failed or one_case("clang-tidy", argv, log, _BUILD_SECONDS, tell)
+        return failed or one_case("clang-tidy", argv, log, _TIDY_SECONDS, tell)
     return Stage("tidy", work)
 
 
