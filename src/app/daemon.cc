@@ -8,7 +8,7 @@
 
 namespace uzram {
 
-InputResult<std::unique_ptr<Daemon>> Daemon::start(DaemonOptions options) {
+InputResult<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options) {
   std::unique_ptr<Daemon> daemon(new Daemon(options));
   FuseAttachmentOptions disk_options;
   disk_options.state_dir = options.state_folder;

@@ -34,7 +34,7 @@ struct DaemonOptions {
 
 class Daemon : public Operations {
  public:
-  static InputResult<std::unique_ptr<Daemon>> start(DaemonOptions options);
+  static InputResult<std::unique_ptr<Daemon>> start(const DaemonOptions& options);
   // Takes the disks of devices that are left away from whoever uses them.
   ~Daemon() override;
 
