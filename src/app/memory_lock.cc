@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <fstream>
@@ -119,7 +120,11 @@ Result<void> become_io_flusher() {
 void limit_thread_stacks() {
   pthread_attr_t attributes;
   if (::pthread_attr_init(&attributes) != 0) return;
-  if (::pthread_attr_setstacksize(&attributes, kThreadStackBytes) == 0) {
+  // Thread-local storage lives in the stack and is what the C library counts as its minimum.
+  const long minimum = ::sysconf(_SC_THREAD_STACK_MIN);
+  const std::size_t stack_bytes =
+      kThreadStackBytes + (minimum > 0 ? static_cast<std::size_t>(minimum) : 0);
+  if (::pthread_attr_setstacksize(&attributes, stack_bytes) == 0) {
     ::pthread_setattr_default_np(&attributes);
   }
   ::pthread_attr_destroy(&attributes);
