@@ -146,7 +146,7 @@ def run(script, modules, seconds=120, memory_mib=1024):
     image = initramfs(kernel, modules)
     [vmlinuz] = (kernel / "boot").glob("vmlinuz-*")
     command_line = ("console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off "
-                    f"uzram_script={script}")
+                    f"uzram_root={ROOT} uzram_script={script}")
     share = "local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap"
     argv = [qemu, "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
             "-m", str(memory_mib), "-nodefaults", "-no-reboot", "-display", "none",
