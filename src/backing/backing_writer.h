@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// backing/backing_writer.h: puts objects into a backing space, many to a block, in long runs.
+//
+// What:    append copies an object into a run of up to kRunBlocks blocks that lie next to each
+//          other; a full run is encrypted and written while the next one is filled. Objects that
+//          have a block to themselves and packed ones go to runs of their own. In the order of
+//          appending, so what is appended together can be read together.
+// Errors:  append -> ENOSPC when no free blocks are long enough, EIO when the store takes no more:
+//          this object is not taken, the listener does not hear of it, the others are not affected.
+//          A run that fails is reported object by object, and its blocks are free again.
+// Threads: one BackingWriter at a time; a second one's constructor waits for the first one's
+//          destructor. The listener is called by the thread that is in append or flush, and may call
+//          BackingSpace::free. append waits when all writes are in flight.
+// Memory:  append and flush allocate nothing.
+// Laws:    3, 5.
+// Proof:   backing_space_test.cc, backing_fault_test.cc.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "backing/backing_space.h"
+
+namespace uzram {
+
+// Hears what became of appended objects.
+class BackingListener {
+ public:
+  virtual ~BackingListener() = default;
+  // `tag` as it was appended. The object is on the store, or the error says why not.
+  virtual void placed(std::uint64_t tag, Result<BackingPosition> position) = 0;
+};
+
+class BackingWriter {
+ public:
+  // Errors: std::bad_alloc.
+  BackingWriter(BackingSpace& space, BackingListener& listener);
+  // Flushes.
+  ~BackingWriter();
+  BackingWriter(const BackingWriter&) = delete;
+  BackingWriter& operator=(const BackingWriter&) = delete;
+
+  // Requires: 1 to kMaxObjectBytes bytes. The bytes are copied.
+  Result<void> append(ConstBytes object, std::uint64_t tag);
+  // Returns when the listener has heard of every object.
+  void flush();
+
+ private:
+  static constexpr std::size_t kMostObjects = 1024;  // In a run; a fuller one is written early.
+  struct Object {
+    std::uint64_t tag;
+    std::uint32_t offset;  // In the run.
+    std::uint32_t bytes;
+  };
+  struct Run {
+    BackingLease lease;  // Holds nothing: the run is not in use.
+    BlockRange blocks;
+    std::size_t used_bytes = 0;
+    bool is_in_flight = false;
+    std::vector<Object> objects;  // Room for kMostObjects.
+    // Of each block, in kPlaceStepBytes.
+    std::array<std::uint16_t, kRunBlocks> live_steps{};
+  };
+  static constexpr std::size_t kNoRun = ~std::size_t{0};
+
+  [[nodiscard]] bool has_room(const Run& run, std::size_t bytes) const;
+  Result<void> open_run(std::size_t& open, std::size_t least_blocks);
+  void put(Run& run, ConstBytes object, std::uint64_t tag);
+  void write(std::size_t& open);
+  void finish_oldest();
+  void finish(Run& run);
+  void give_up(Run& run, Error error);
+
+  BackingSpace& space_;
+  BackingListener& listener_;
+  std::vector<Run> runs_;
+  std::size_t packed_run_ = kNoRun;
+  std::size_t whole_run_ = kNoRun;  // Of objects that have a block to themselves.
+  // In flight, oldest first, as a ring.
+  std::vector<std::size_t> flying_;
+  std::size_t first_flying_ = 0;
+  std::size_t flying_count_ = 0;
+};
+
+}  // namespace uzram
