@@ -25,6 +25,7 @@
 #define UZ_ACQUIRE(...) UZ_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
 #define UZ_RELEASE(...) UZ_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
 #define UZ_TRY_ACQUIRE(...) UZ_THREAD_ANNOTATION(try_acquire_capability(__VA_ARGS__))
+#define UZ_RETURN_CAPABILITY(x) UZ_THREAD_ANNOTATION(lock_returned(x))
 #define UZ_EXCLUDES(...) UZ_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 #define UZ_NO_THREAD_SAFETY_ANALYSIS UZ_THREAD_ANNOTATION(no_thread_safety_analysis)
 

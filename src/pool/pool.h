@@ -117,6 +117,12 @@ class Pool {
   // is in the pool. Returns: false when no object has this size, or the place is outside the pool,
   // not an object of this class, or already taken.
   [[nodiscard]] bool adopt(Handle handle, std::size_t bytes);
+  // Takes an adopt back, before finish_adoption.
+  void disown(Handle handle, std::size_t bytes);
+  // Whether an object of this size can stand there, allocated or not.
+  [[nodiscard]] bool is_place(Handle handle, std::size_t bytes) const {
+    return valid_place(handle, bytes).has_value();
+  }
   // After the last adopt: rebuilds lists and counts, gives back every page that no object touches.
   Result<void> finish_adoption();
 

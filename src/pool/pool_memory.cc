@@ -215,6 +215,18 @@ bool Pool::adopt(Handle handle, std::size_t bytes) {
   return true;
 }
 
+void Pool::disown(Handle handle, std::size_t bytes) {
+  const std::optional<Place> place = valid_place(handle, bytes);
+  UZ_CHECK(place);
+  MutexLock lock(free_mutex_);
+  Span& span = spans_[place->span];
+  UZ_CHECK(span.is_used(place->object));
+  span.clear_used(place->object);
+  --span.used_count;
+  const SizeClass& size_class = kSizeClasses[class_index_for(bytes)];
+  span.live_pages &= ~dead_pages(span, size_class, span.live_pages);
+}
+
 Result<void> Pool::finish_adoption() {
   const std::uint32_t count = touched_span_count();
   for (std::uint32_t index = 0; index < count; ++index) {
@@ -224,7 +236,8 @@ Result<void> Pool::finish_adoption() {
     span.resident_pages = ~std::uint64_t{0};
     resident_pages_.fetch_add(kSpanPages, std::memory_order_relaxed);
     empty_pages_.fetch_add(kSpanPages - count_pages(span.live_pages), std::memory_order_relaxed);
-    if (class_index == 0) {
+    if (class_index == 0 || span.used_count == 0) {
+      span.class_index.store(0, std::memory_order_relaxed);
       give_free_span(index);
       continue;
     }

@@ -9,12 +9,13 @@
 #include "pool/arena.h"
 #include "pool/pool.h"
 #include "store/page_check.h"
+#include "store/slot_table.h"
 
 namespace uzram {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'u', 'z', 'r', 'a', 'm', 'A', 'R', '1'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kMostPoolBytes = kClassStepBytes << kHandleBits;
 constexpr std::uint64_t kMostDiskPages = std::uint64_t{1}
                                          << 32;  // 16 TiB: the table fits into the address space.
@@ -69,7 +70,7 @@ Result<ArenaLayout> make_layout(const StoreConfig& config) {
   ArenaLayout layout;
   layout.header_bytes = round_up(sizeof(StoredHeader) + dictionaries, kPageBytes);
   layout.table_offset = layout.header_bytes;
-  layout.table_bytes = round_up(config.disk_pages * sizeof(std::uint64_t), kPageBytes);
+  layout.table_bytes = SlotRegions(config.disk_pages).cluster_end * sizeof(std::uint64_t);
   layout.pool_offset = round_up(layout.table_offset + layout.table_bytes, kSpanBytes);
   // Addresses, not memory. A span holds at least kSpanPages objects of any class, so the device's
   // size is enough for tightly packed spans; three times as much for sparse ones until compaction

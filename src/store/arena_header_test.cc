@@ -91,8 +91,8 @@ TEST_F(ArenaHeader, GivesBackWhatWasWritten) {
 TEST_F(ArenaHeader, KeepsItsPlacesInTheFile) {
   write(config_of("zstd", 0x123456));
   EXPECT_EQ(std::memcmp(arena_->base(), "uzramAR1", 8), 0);
-  EXPECT_EQ(get<std::uint32_t>(kVersionOffset), 1U);
-  EXPECT_EQ(get<std::uint8_t>(kPageChecksOffset), 1U);
+  EXPECT_EQ(get<std::uint32_t>(kVersionOffset), 2U);
+  EXPECT_EQ(get<std::uint8_t>(kPageChecksOffset), 2U);
   EXPECT_EQ(get<std::uint64_t>(kDiskPagesOffset), 0x123456U);
   EXPECT_EQ(get<std::uint64_t>(kLayoutOffset), layout_.header_bytes);
   EXPECT_EQ(get<std::uint8_t>(kCodecsOffset), 5U) << "zstd";
@@ -121,7 +121,7 @@ TEST_F(ArenaHeader, IsRefusedWhenItsFieldsAreWrongThoughItsCheckIsRight) {
     seal();
     return read_error() == EINVAL;
   };
-  EXPECT_TRUE(refuses(kVersionOffset, std::uint32_t{2}));
+  EXPECT_TRUE(refuses(kVersionOffset, std::uint32_t{3}));
   EXPECT_TRUE(refuses(0, 'U'));
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{0}));
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{1} << 60));

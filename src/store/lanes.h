@@ -35,6 +35,8 @@ struct alignas(64) ReadLane {
   Mutex mutex;
   std::array<std::unique_ptr<Decompressor>, kAlgorithmCount>
       decompressors;  // By priority; null when there is none.
+  alignas(
+      64) std::array<std::byte, kPageBytes> packed{};  // A copy of an object that others use too.
   alignas(64) std::array<std::byte, kPageBytes> page{};
 };
 

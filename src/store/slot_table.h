@@ -2,10 +2,14 @@
 // store/slot_table.h: the table of slot words in the arena, and the two short locks that live in a
 // word.
 //
-// What:    busy is held while one page's object is read or moved; claimed while one page is read,
-//          changed and compressed again. Both belong to a single page, so no page ever waits for
-//          another. A word on a table page that was never written must not even be read (reading
-//          would make the page resident): is_touched says so.
+// What:    busy is held while one slot's object is read, copied or moved; claimed while one page is
+//          read, changed and compressed again. A page's own locks are no other page's business; the
+//          lock of a shared or cluster slot is held for a copy of packed bytes, never while
+//          (de)compressing. Lock order: page, shared slot, cluster slot. A word on a table page that
+//          was never written must not even be read (reading would make the page resident):
+//          is_touched says so.
+// Shapes:  the device's pages, then shared slots, then cluster slots, each from a multiple of
+//          kSlotsPerTablePage (SlotRegions).
 // Threads: every member from any thread.
 // Laws:    1, 2, 3, 4.
 #pragma once
@@ -14,6 +18,7 @@
 
 #include <atomic>
 #include <ctime>
+#include <optional>
 #include <vector>
 
 #include "store/slot_word.h"
@@ -44,9 +49,33 @@ class Backoff {
   int round_ = 0;
 };
 
+inline constexpr std::uint64_t kSlotsPerTablePage = kPageBytes / sizeof(std::uint64_t);
+
+// Which slots are what. Two pages share content or make a cluster at the least, so half as many of
+// those slots are enough.
+struct SlotRegions {
+  explicit constexpr SlotRegions(std::uint64_t disk_pages)
+      : pages_end(disk_pages),
+        shared_begin(round_up(disk_pages, kSlotsPerTablePage)),
+        shared_end(shared_begin + round_up(disk_pages / 2, kSlotsPerTablePage)),
+        cluster_end(shared_end + round_up(disk_pages / 2, kSlotsPerTablePage)) {}
+
+  [[nodiscard]] constexpr bool is_page(PageIndex slot) const { return slot.value < pages_end; }
+  [[nodiscard]] constexpr bool is_shared(PageIndex slot) const {
+    return slot.value >= shared_begin && slot.value < shared_end;
+  }
+  [[nodiscard]] constexpr bool is_cluster(PageIndex slot) const {
+    return slot.value >= shared_end && slot.value < cluster_end;
+  }
+
+  std::uint64_t pages_end;
+  std::uint64_t shared_begin;
+  std::uint64_t shared_end;  // Cluster slots begin here.
+  std::uint64_t cluster_end;
+};
+
 class SlotTable {
  public:
-  static constexpr std::uint64_t kSlotsPerTablePage = kPageBytes / sizeof(std::uint64_t);
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
   static_assert(sizeof(std::atomic<std::uint64_t>) == sizeof(std::uint64_t));
 
@@ -62,11 +91,11 @@ class SlotTable {
     return (touched_[table_page / 64].load(std::memory_order_relaxed) >> (table_page % 64) & 1) !=
            0;
   }
-  // The first page at or after `page` that may hold something; slot_count() when there is none.
-  [[nodiscard]] std::uint64_t next_touched(std::uint64_t page) const {
-    while (page < slot_count_ && !is_touched({page}))
-      page = (page / kSlotsPerTablePage + 1) * kSlotsPerTablePage;
-    return page < slot_count_ ? page : slot_count_;
+  // The first slot in [slot, end) that may hold something; end when there is none.
+  [[nodiscard]] std::uint64_t next_touched(std::uint64_t slot, std::uint64_t end) const {
+    while (slot < end && !is_touched({slot}))
+      slot = (slot / kSlotsPerTablePage + 1) * kSlotsPerTablePage;
+    return slot < end ? slot : end;
   }
   // From now on the page's word may be written.
   void touch(PageIndex page) {
@@ -101,10 +130,25 @@ class SlotTable {
     return exchange(page, SlotWord::kBusy, [fresh](SlotWord) { return fresh; })
         .without(SlotWord::kClaimed);
   }
+  // Replaces the word if it is still marked, that is, if nobody has read or written the page since.
+  // Returns: the old word, its object the caller's to free; nullopt when nothing was done.
+  [[nodiscard]] std::optional<SlotWord> publish_marked(PageIndex page, SlotWord fresh) {
+    // An unmarked word is put back as it was.
+    const SlotWord word = exchange(page, SlotWord::kBusy,
+                                   [fresh](SlotWord old) { return old.is_marked() ? fresh : old; });
+    if (!word.is_marked()) return std::nullopt;
+    return word;
+  }
+  // Changes flags alone. Waits for nobody but a holder.
+  template <typename Change>
+  void change_flags(PageIndex page, Change change) {
+    static_cast<void>(exchange(page, SlotWord::kBusy, change));
+  }
   // Holds off whole-page writers and other claims. Readers and movers go on.
   void claim(PageIndex page) {
-    static_cast<void>(exchange(page, SlotWord::kBusy | SlotWord::kClaimed,
-                               [](SlotWord word) { return word.with(SlotWord::kClaimed); }));
+    static_cast<void>(exchange(page, SlotWord::kBusy | SlotWord::kClaimed, [](SlotWord word) {
+      return word.accessed().with(SlotWord::kClaimed);
+    }));
   }
   void unclaim(PageIndex page) {
     static_cast<void>(exchange(page, SlotWord::kBusy,

@@ -2,17 +2,27 @@
 // store/slot_word.h: the 8 bytes that say what one page of a device is. The format of the slot
 // table in the arena.
 //
+// What:    a slot is a page of the device; or a shared slot, which says where content is that
+//          several pages have in common; or a cluster slot, which says where a cluster of pages is
+//          (slot_table.h has the three regions).
 // clang-format off
 // Shapes:  from bit 0:
-//     3 state     SlotState
-//     1 busy      a reader or a mover uses the object; the word stays until it is cleared
-//     1 claimed   a partial write has read the page and will replace it; whole-page writers wait
-//     3 spare     zero
-//     2 priority  which of the device's algorithms packed the page
-//     2 fill      Same: how the pattern is spelled in the payload (FillKind)
-//     4 spare     zero
-//    12 size      Packed: packed bytes, 1 to 4095, without the check behind them
-//    36 handle    Packed, Raw, SameStored: the object's Handle in the pool
+//     4 state         SlotState
+//     1 busy          a reader or a mover uses the object; the word stays until it is cleared
+//     1 claimed       a partial write has read the page and will replace it; whole-page writers wait
+//     1 marked        chosen for work in the background; every access and every publish clears it
+//     1 idle          not accessed since it was marked idle
+//     2 priority      which of the device's algorithms packed the page
+//     2 fill          Same: how the pattern is spelled in the payload (FillKind)
+//     1 incompressible  no algorithm of the device makes the page smaller
+//     3 age           rounds of the policy without an access
+//    12 size          Packed, WrittenBack: packed bytes, 1 to 4095, without the check behind them
+//                     Cluster: bytes of the head object. Member: the page's number in the cluster
+//    36 handle        Packed, Raw, SameStored, Cluster: the object's Handle in the pool
+//                     Member, Shared: the slot that says more. WrittenBack: the place
+//          Cluster: priority, fill and incompressible together count the pieces.
+//          ClusterWrittenBack: priority and size together are the bytes / 16.
+//          WrittenBack with size 0 is a raw page.
 //          Same: the upper 48 bits (size and handle together) are the payload of the pattern.
 //          An all-zero word is an empty page, so a table that was never written is a table of
 //          empty pages.
@@ -30,36 +40,72 @@
 
 namespace uzram {
 
-// Stored: a value is never reused. 6 and 7 are kept for cluster members and written-back pages.
+// Stored: a value is never reused.
 enum class SlotState : std::uint8_t {
-  Empty = 0,       // Reads as zeros, costs nothing.
-  Same = 1,        // One 8-byte pattern repeated; the pattern is in the word.
-  SameStored = 2,  // The same; the pattern is an 8-byte object in the pool.
-  Packed = 3,      // A compressed object, and a check behind it.
-  Raw = 4,         // A page that did not shrink: kPageBytes in the pool.
-  Lost = 5,        // Recovery found the word damaged: reads fail, a write heals it.
+  Empty = 0,               // Reads as zeros, costs nothing.
+  Same = 1,                // One 8-byte pattern repeated; the pattern is in the word.
+  SameStored = 2,          // The same; the pattern is an 8-byte object in the pool.
+  Packed = 3,              // A compressed object, and a check behind it.
+  Raw = 4,                 // A page that did not shrink: kPageBytes in the pool.
+  Lost = 5,                // Recovery found the word damaged: reads fail, a write heals it.
+  Member = 6,              // One page of a cluster; a cluster slot says where that is.
+  WrittenBack = 7,         // On the backing store.
+  Shared = 8,              // The same content as other pages; a shared slot says where it is.
+  Cluster = 9,             // Cluster slots only: pages packed together, in the pool.
+  ClusterWrittenBack = 10  // Cluster slots only: the same on the backing store.
 };
+
+// Where an object begins on the backing store, in units of 16 bytes.
+struct BackingPlace {
+  std::uint64_t value = 0;
+  friend bool operator==(const BackingPlace&, const BackingPlace&) = default;
+};
+
+inline constexpr std::size_t kMostClusterPages = 32;
+inline constexpr std::size_t kMostClusterPieces = kMostClusterPages - 1;
 
 class SlotWord {
  public:
-  static constexpr std::uint64_t kBusy = 1U << 3;
-  static constexpr std::uint64_t kClaimed = 1U << 4;
+  static constexpr std::uint64_t kBusy = 1U << 4;
+  static constexpr std::uint64_t kClaimed = 1U << 5;
+  static constexpr std::uint64_t kMarked = 1U << 6;
+  static constexpr std::uint64_t kIdle = 1U << 7;
+  static constexpr std::uint64_t kIncompressible = 1U << 12;
+  static constexpr int kMostAge = 7;
 
   constexpr SlotWord() = default;
   explicit constexpr SlotWord(std::uint64_t bits) : bits_(bits) {}
 
   static constexpr SlotWord packed(Handle handle, std::size_t packed_bytes, int priority) {
-    return SlotWord(
-        state_bits(SlotState::Packed) | static_cast<std::uint64_t>(priority) << kPriorityShift |
-        static_cast<std::uint64_t>(packed_bytes) << kSizeShift | handle.value << kHandleShift);
+    return of(SlotState::Packed, packed_bytes, handle.value).with(priority_bits(priority));
   }
-  static constexpr SlotWord raw(Handle handle) {
-    return SlotWord(state_bits(SlotState::Raw) | handle.value << kHandleShift);
-  }
+  static constexpr SlotWord raw(Handle handle) { return of(SlotState::Raw, 0, handle.value); }
   static constexpr SlotWord same_stored(Handle handle) {
-    return SlotWord(state_bits(SlotState::SameStored) | handle.value << kHandleShift);
+    return of(SlotState::SameStored, 0, handle.value);
   }
-  static constexpr SlotWord lost() { return SlotWord(state_bits(SlotState::Lost)); }
+  static constexpr SlotWord lost() { return of(SlotState::Lost, 0, 0); }
+  static constexpr SlotWord member(PageIndex cluster_slot, std::size_t number) {
+    return of(SlotState::Member, number, cluster_slot.value);
+  }
+  static constexpr SlotWord shared(PageIndex shared_slot) {
+    return of(SlotState::Shared, 0, shared_slot.value);
+  }
+  // packed_bytes 0: a raw page.
+  static constexpr SlotWord written_back(BackingPlace place, std::size_t packed_bytes,
+                                         int priority) {
+    return of(SlotState::WrittenBack, packed_bytes, place.value).with(priority_bits(priority));
+  }
+  // Requires: head_bytes <= 4095, pieces <= kMostClusterPieces.
+  static constexpr SlotWord cluster(Handle head, std::size_t head_bytes, std::size_t pieces) {
+    return of(SlotState::Cluster, head_bytes, head.value)
+        .with(static_cast<std::uint64_t>(pieces) << kPriorityShift);
+  }
+  // Requires: bytes is a multiple of 16.
+  static constexpr SlotWord cluster_written_back(BackingPlace place, std::size_t bytes) {
+    const std::uint64_t units = bytes / kWrittenUnitBytes;
+    return of(SlotState::ClusterWrittenBack, units & kSizeMask, place.value)
+        .with((units >> kSizeBits) << kPriorityShift);
+  }
   // Returns: nullopt when the pattern does not fit into the word and has to be stored.
   static constexpr std::optional<SlotWord> same(std::uint64_t pattern) {
     const std::uint64_t low = pattern & kPayloadMask;
@@ -77,13 +123,36 @@ class SlotWord {
   [[nodiscard]] constexpr bool is_empty() const { return state() == SlotState::Empty; }
   [[nodiscard]] constexpr bool is_busy() const { return (bits_ & kBusy) != 0; }
   [[nodiscard]] constexpr bool is_claimed() const { return (bits_ & kClaimed) != 0; }
+  [[nodiscard]] constexpr bool is_marked() const { return (bits_ & kMarked) != 0; }
+  [[nodiscard]] constexpr bool is_idle() const { return (bits_ & kIdle) != 0; }
+  // Requires: the word of a page or a shared slot.
+  [[nodiscard]] constexpr bool is_incompressible() const { return (bits_ & kIncompressible) != 0; }
+  [[nodiscard]] constexpr int age() const { return static_cast<int>(bits_ >> kAgeShift & 7); }
   [[nodiscard]] constexpr int priority() const {
     return static_cast<int>(bits_ >> kPriorityShift & 3);
   }
   [[nodiscard]] constexpr Handle handle() const { return {bits_ >> kHandleShift}; }
-  // Requires: state() is Packed.
+  // Requires: state() is Packed or WrittenBack.
   [[nodiscard]] constexpr std::size_t packed_bytes() const {
     return bits_ >> kSizeShift & kSizeMask;
+  }
+  // Requires: state() is Member, Shared.
+  [[nodiscard]] constexpr PageIndex slot() const { return {bits_ >> kHandleShift}; }
+  // Requires: state() is Member.
+  [[nodiscard]] constexpr std::size_t member_number() const {
+    return bits_ >> kSizeShift & kSizeMask;
+  }
+  // Requires: state() is Cluster.
+  [[nodiscard]] constexpr std::size_t head_bytes() const { return bits_ >> kSizeShift & kSizeMask; }
+  [[nodiscard]] constexpr std::size_t pieces() const {
+    return bits_ >> kPriorityShift & kMostClusterPieces;
+  }
+  // Requires: state() is WrittenBack or ClusterWrittenBack.
+  [[nodiscard]] constexpr BackingPlace place() const { return {bits_ >> kHandleShift}; }
+  // Requires: state() is ClusterWrittenBack.
+  [[nodiscard]] constexpr std::size_t written_bytes() const {
+    const std::uint64_t units = (bits_ >> kPriorityShift & 3) << kSizeBits | packed_bytes();
+    return units * kWrittenUnitBytes;
   }
   // Requires: state() is Same.
   [[nodiscard]] constexpr std::uint64_t pattern() const {
@@ -105,53 +174,84 @@ class SlotWord {
   [[nodiscard]] constexpr SlotWord without(std::uint64_t flags) const {
     return SlotWord(bits_ & ~flags);
   }
+  // As an access leaves it: neither idle nor chosen, and young.
+  [[nodiscard]] constexpr SlotWord accessed() const { return without(kMarked | kIdle | kAgeMask); }
+  [[nodiscard]] constexpr SlotWord with_age(int age) const {
+    return SlotWord((bits_ & ~kAgeMask) | static_cast<std::uint64_t>(age) << kAgeShift);
+  }
+  // What the page is, without who is at work on it and when it was used.
+  [[nodiscard]] constexpr SlotWord bare() const {
+    return without(kBusy | kClaimed | kMarked | kIdle | kAgeMask);
+  }
   // The same page at another place.
   [[nodiscard]] constexpr SlotWord moved_to(Handle handle) const {
     return SlotWord((bits_ & ((std::uint64_t{1} << kHandleShift) - 1)) | handle.value
                                                                              << kHandleShift);
   }
   // Whether this version writes such a word; what recovery asks first.
-  [[nodiscard]] constexpr bool is_well_formed() const {
-    const SlotWord bare = without(kBusy | kClaimed);
-    switch (state()) {
-      case SlotState::Empty:
-        return bare == SlotWord();
-      case SlotState::Same:
-        return bare == same(pattern());
-      case SlotState::SameStored:
-        return bare == same_stored(handle());
-      case SlotState::Packed:
-        return packed_bytes() != 0 && bare == packed(handle(), packed_bytes(), priority());
-      case SlotState::Raw:
-        return bare == raw(handle());
-      case SlotState::Lost:
-        return bare == lost();
-    }
-    return false;
-  }
+  [[nodiscard]] constexpr bool is_well_formed() const;
 
   friend constexpr bool operator==(const SlotWord&, const SlotWord&) = default;
 
  private:
   enum class FillKind : std::uint8_t { ZeroExtended = 0, OneExtended = 1, Repeated = 2 };
-  static constexpr std::uint64_t kStateMask = 7;
+  static constexpr std::uint64_t kStateMask = 15;
   static constexpr int kPriorityShift = 8;
   static constexpr int kFillShift = 10;
+  static constexpr int kAgeShift = 13;
+  static constexpr std::uint64_t kAgeMask = std::uint64_t{7} << kAgeShift;
   static constexpr int kSizeShift = 16;
+  static constexpr int kSizeBits = 12;
   static constexpr std::uint64_t kSizeMask = 0xfff;
   static constexpr int kHandleShift = 28;
   static constexpr std::uint64_t kPayloadMask = (std::uint64_t{1} << 48) - 1;
+  static constexpr std::size_t kWrittenUnitBytes = 16;
   static_assert(kHandleShift + kHandleBits == 64);
+  static_assert(kMostClusterPieces == 31, "pieces are counted in five bits");
 
-  static constexpr std::uint64_t state_bits(SlotState state) {
-    return static_cast<std::uint64_t>(state);
+  static constexpr SlotWord of(SlotState state, std::uint64_t size, std::uint64_t handle) {
+    return SlotWord(static_cast<std::uint64_t>(state) | size << kSizeShift |
+                    handle << kHandleShift);
+  }
+  static constexpr std::uint64_t priority_bits(int priority) {
+    return static_cast<std::uint64_t>(priority) << kPriorityShift;
   }
   static constexpr SlotWord same_word(FillKind kind, std::uint64_t payload) {
-    return SlotWord(state_bits(SlotState::Same) | static_cast<std::uint64_t>(kind) << kFillShift |
-                    payload << kSizeShift);
+    return SlotWord(static_cast<std::uint64_t>(SlotState::Same) |
+                    static_cast<std::uint64_t>(kind) << kFillShift | payload << kSizeShift);
   }
 
   std::uint64_t bits_ = 0;
 };
+
+constexpr bool SlotWord::is_well_formed() const {
+  const SlotWord word = bare();
+  const SlotWord packable = word.without(kIncompressible);
+  switch (state()) {
+    case SlotState::Empty:
+      return without(kBusy | kClaimed) == SlotWord();
+    case SlotState::Same:
+      return word == same(pattern());
+    case SlotState::SameStored:
+      return word == same_stored(handle());
+    case SlotState::Packed:
+      return packed_bytes() != 0 && packable == packed(handle(), packed_bytes(), priority());
+    case SlotState::Raw:
+      return packable == raw(handle());
+    case SlotState::Lost:
+      return word == lost();
+    case SlotState::Member:
+      return member_number() < kMostClusterPages && word == member(slot(), member_number());
+    case SlotState::WrittenBack:
+      return packable == written_back(place(), packed_bytes(), priority());
+    case SlotState::Shared:
+      return word == shared(slot());
+    case SlotState::Cluster:
+      return head_bytes() != 0 && word == cluster(handle(), head_bytes(), pieces());
+    case SlotState::ClusterWrittenBack:
+      return written_bytes() != 0 && word == cluster_written_back(place(), written_bytes());
+  }
+  return false;
+}
 
 }  // namespace uzram

@@ -27,25 +27,38 @@ static_assert(kMostObjectBytes >= 4000, "a page that packs to 4,000 bytes is wor
 }  // namespace
 
 Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout,
-             std::unique_ptr<Pool> pool, std::vector<std::unique_ptr<Codec>> codecs, Lanes lanes)
+             Parts parts)
     : config_(std::move(config)),
       arena_(std::move(arena)),
       layout_(layout),
+      regions_(config_.disk_pages),
       page_check_(choose_page_check()),
-      codecs_(std::move(codecs)),
-      pool_(std::move(pool)),
-      table_(arena_->base() + layout.table_offset, config_.disk_pages),
-      lanes_(std::move(lanes)) {}
+      codecs_(std::move(parts.codecs)),
+      pool_(std::move(parts.pool)),
+      shared_(std::move(parts.shared)),
+      clusters_(std::move(parts.clusters)),
+      table_(arena_->base() + layout.table_offset, regions_.cluster_end),
+      cluster_objects_(*pool_),
+      cluster_cache_(parts.lanes.read.size()),
+      lanes_(std::move(parts.lanes)) {}
 
 Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::unique_ptr<Arena> arena,
                                            const ArenaLayout& layout, std::size_t lane_count) {
-  std::vector<std::unique_ptr<Codec>> codecs;
-  auto lanes = make_lanes(config, lane_count, codecs);
+  Parts parts;
+  auto lanes = make_lanes(config, lane_count, parts.codecs);
   if (!lanes) return tl::unexpected(lanes.error());
+  parts.lanes = std::move(*lanes);
   auto pool = Pool::create(*arena, layout.pool_offset, layout.pool_bytes);
   if (!pool) return tl::unexpected(pool.error());
-  return std::unique_ptr<Store>(new Store(config, std::move(arena), layout, std::move(*pool),
-                                          std::move(codecs), std::move(*lanes)));
+  parts.pool = std::move(*pool);
+  const SlotRegions regions(config.disk_pages);
+  auto shared = SharedSlots::create(regions.shared_begin, regions.shared_end);
+  if (!shared) return tl::unexpected(shared.error());
+  parts.shared = std::move(*shared);
+  auto clusters = SharedSlots::create(regions.shared_end, regions.cluster_end);
+  if (!clusters) return tl::unexpected(clusters.error());
+  parts.clusters = std::move(*clusters);
+  return std::unique_ptr<Store>(new Store(config, std::move(arena), layout, std::move(parts)));
 }
 
 Result<std::unique_ptr<Store>> Store::create(const StoreConfig& config, std::size_t lane_count) {
@@ -67,27 +80,64 @@ std::size_t Store::object_bytes(SlotWord word) const {
       return kPageBytes;
     case SlotState::SameStored:
       return kPatternBytes;
-    case SlotState::Empty:
-    case SlotState::Same:
-    case SlotState::Lost:
-      break;
+    default:
+      return 0;
   }
-  return 0;
 }
 
-SlotWord Store::word_of(PageIndex page) const {
-  if (!table_.is_touched(page)) return {};
-  return table_.load(page).without(SlotWord::kBusy | SlotWord::kClaimed);
-}
-
-void Store::free_object(SlotWord word) {
+std::size_t Store::pool_bytes_of(SlotWord word) const {
+  if (word.state() == SlotState::Cluster) return ClusterShape::of(word).pool_bytes();
   const std::size_t bytes = object_bytes(word);
-  if (bytes != 0) pool_->free(word.handle(), bytes);
+  return bytes == 0 ? 0 : kSizeClasses[class_index_for(bytes)].object_bytes;
 }
+
+SlotKind Store::kind_of(PageIndex slot) const {
+  if (regions_.is_page(slot)) return SlotKind::Page;
+  return regions_.is_shared(slot) ? SlotKind::Shared : SlotKind::Cluster;
+}
+
+SlotWord Store::word_of(PageIndex page) const { return word_of_slot(page); }
+
+SlotWord Store::word_of_slot(PageIndex slot) const {
+  if (!table_.is_touched(slot)) return {};
+  return table_.load(slot).without(SlotWord::kBusy | SlotWord::kClaimed);
+}
+
+void Store::drop(SlotWord word) {
+  switch (word.state()) {
+    case SlotState::Packed:
+    case SlotState::Raw:
+    case SlotState::SameStored:
+      pool_->free(word.handle(), object_bytes(word));
+      return;
+    case SlotState::Shared:
+      drop_user(*shared_, word.slot(), SlotKind::Shared);
+      return;
+    case SlotState::Member:
+      drop_user(*clusters_, word.slot(), SlotKind::Cluster);
+      return;
+    case SlotState::Cluster:
+      cluster_objects_.free(word);
+      return;
+    default:
+      return;
+  }
+}
+
+// The last user empties the slot before others can have it.
+void Store::drop_user(SharedSlots& slots, PageIndex slot, SlotKind kind) {
+  if (!slots.drop_user(slot)) return;
+  const SlotWord old_word = table_.publish(slot, SlotWord{});
+  counters_.replace(old_word, SlotWord{}, kind);
+  drop(old_word);
+  slots.give(slot);
+}
+
+void Store::drop_cluster_user(PageIndex slot) { drop_user(*clusters_, slot, SlotKind::Cluster); }
 
 void Store::retire(SlotWord old_word, SlotWord new_word) {
   counters_.replace(old_word, new_word);
-  free_object(old_word);
+  drop(old_word);
 }
 
 LimitRule Store::limit_rule(std::size_t new_bytes, SlotWord old_word) const {
@@ -110,21 +160,23 @@ Result<SlotWord> Store::build(WriteLane& lane, PageView content, SlotWord old_wo
   if (const auto pattern = same_filled_pattern(content)) return build_same(*pattern, old_word);
   std::optional<std::size_t> packed_bytes = lane.compressor->compress(content, lane.packed);
   if (packed_bytes && *packed_bytes > kMostObjectBytes - kPageCheckBytes) packed_bytes.reset();
-  const std::size_t bytes = packed_bytes ? *packed_bytes + check_bytes() : kPageBytes;
+  if (packed_bytes) return build_packed(lane.packed, *packed_bytes, 0, old_word);
+  const Result<Handle> handle = pool_->allocate(kPageBytes, limit_rule(kPageBytes, old_word));
+  if (!handle) return tl::unexpected(handle.error());
+  std::memcpy(pool_->at(*handle, kPageBytes).data(), content.data(), kPageBytes);
+  raw_pages_since_.fetch_add(1, std::memory_order_relaxed);
+  return SlotWord::raw(*handle);
+}
+
+Result<SlotWord> Store::build_packed(MutableBytes packed, std::size_t packed_bytes, int priority,
+                                     SlotWord old_word) {
+  const std::size_t bytes = packed_bytes + check_bytes();
   const Result<Handle> handle = pool_->allocate(bytes, limit_rule(bytes, old_word));
   if (!handle) return tl::unexpected(handle.error());
-  const MutableBytes object = pool_->at(*handle, bytes);
-  if (!packed_bytes) {
-    std::memcpy(object.data(), content.data(), kPageBytes);
-    raw_pages_since_.fetch_add(1, std::memory_order_relaxed);
-    return SlotWord::raw(*handle);
-  }
-  if (config_.has_page_checks) {
-    store_page_check(lane.packed.data() + *packed_bytes,
-                     page_check_(lane.packed.data(), *packed_bytes));
-  }
-  std::memcpy(object.data(), lane.packed.data(), bytes);
-  return SlotWord::packed(*handle, *packed_bytes, 0);
+  if (config_.has_page_checks)
+    store_page_check(packed.data() + packed_bytes, page_check_(packed.data(), packed_bytes));
+  std::memcpy(pool_->at(*handle, bytes).data(), packed.data(), bytes);
+  return SlotWord::packed(*handle, packed_bytes, priority);
 }
 
 Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content) {
@@ -170,86 +222,13 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
   return {};
 }
 
-// --- read
-
-Result<void> Store::unpack(ReadLane& lane, SlotWord word, PageBuffer out) const {
-  const std::size_t bytes = object_bytes(word);
-  const MutableBytes object = pool_->at(word.handle(), bytes);
-  if (word.state() == SlotState::Raw) {
-    std::memcpy(out.data(), object.data(), kPageBytes);
-    return {};
-  }
-  if (word.state() == SlotState::SameStored) {
-    std::uint64_t pattern = 0;
-    std::memcpy(&pattern, object.data(), sizeof pattern);
-    fill_page(out, pattern);
-    return {};
-  }
-  const ConstBytes packed(object.data(), word.packed_bytes());
-  if (config_.has_page_checks) {
-    const std::uint64_t check = page_check_(packed.data(), packed.size());
-    if (!matches_page_check(object.data() + packed.size(), check)) return fail(EIO);
-  }
-  Decompressor* decompressor = lane.decompressors[static_cast<std::size_t>(word.priority())].get();
-  if (decompressor == nullptr || !decompressor->decompress(packed, out)) return fail(EIO);
-  return {};
-}
-
-Result<void> Store::read_page(ReadLane& lane, PageIndex page, PageBuffer out) {
-  const SlotWord seen = word_of(page);
-  switch (seen.state()) {
-    case SlotState::Empty:
-      fill_page(out, 0);
-      return {};
-    case SlotState::Same:
-      fill_page(out, seen.pattern());
-      return {};
-    case SlotState::Lost:
-      return fail(EIO);
-    default:
-      break;
-  }
-  const SlotWord word = table_.hold(page);
-  Result<void> result;
-  // It may have changed since it was seen, but then to a state that has no object.
-  if (object_bytes(word) != 0) {
-    result = unpack(lane, word, out);
-  } else if (word.state() == SlotState::Lost) {
-    result = fail(EIO);
-  } else {
-    fill_page(out, word.is_empty() ? 0 : word.pattern());
-  }
-  table_.release(page, word);
-  return result;
-}
-
-Result<void> Store::read(PageIndex first, MutableBytes pages) {
-  UZ_DCHECK(pages.size() % kPageBytes == 0 &&
-            first.value + pages.size() / kPageBytes <= config_.disk_pages);
-  const LaneHolder<ReadLane> lane(lanes_.read);
-  for (std::size_t offset = 0; offset < pages.size(); offset += kPageBytes) {
-    const PageBuffer out(pages.data() + offset, kPageBytes);
-    const Result<void> done = read_page(*lane, {first.value + offset / kPageBytes}, out);
-    if (!done) return done;
-  }
-  return {};
-}
-
-Result<void> Store::read_part(PageIndex page, std::size_t offset, MutableBytes out) {
-  UZ_DCHECK(offset + out.size() <= kPageBytes && page.value < config_.disk_pages);
-  const LaneHolder<ReadLane> lane(lanes_.read);
-  const Result<void> done = read_page(*lane, page, PageBuffer(lane->page));
-  if (done) std::memcpy(out.data(), lane->page.data() + offset, out.size());
-  return done;
-}
-
 // --- free
 
 void Store::free(PageIndex first, std::uint64_t page_count) {
   UZ_DCHECK(first.value + page_count <= config_.disk_pages);
   const std::uint64_t end = first.value + page_count;
-  for (std::uint64_t page = table_.next_touched(first.value); page < end;
-       page = table_.next_touched(page + 1)) {
+  for (std::uint64_t page = table_.next_touched(first.value, end); page < end;
+       page = table_.next_touched(page + 1, end)) {
     if (table_.load({page}).is_empty()) continue;
     retire(table_.publish({page}, SlotWord{}), SlotWord{});
   }

@@ -3,7 +3,8 @@
 //
 // What:    read, write and free of pages through slot table, codec and pool; compaction; recovery.
 //          Not here: byte ranges, life and limits of a device (device/), when to compact
-//          (device/maintenance.h).
+//          (device/maintenance.h), what to do with pages after the write (recompressor.h,
+//          cluster_maker.h, which work through the last part of this interface).
 // Shapes:  whole pages, PageIndex below disk_pages; parts of one page for read_part and write_part.
 // Owns:    the arena with slot table and pool, and the codec contexts.
 // Errors:  write -> ENOSPC at the limit, ENOMEM when the pool cannot grow: the page then reads as
@@ -11,11 +12,12 @@
 //          open -> EINVAL for an arena that is not ours or whose header is damaged.
 // Threads: read, write, free, compact and statistics from any thread at once. A write waits for
 //          another thread only while that thread reads or moves the same page's object, or changes
-//          a part of the same page.
-// Memory:  nothing allocates after create or open, but compact (lists of spans).
+//          a part of the same page. Work in the background is one at a time (background_mutex).
+// Memory:  nothing allocates after create or open, but compact (lists of spans) and work in the
+//          background.
 // Laws:    1 to 8.
 // Proof:   store_test.cc, store_model_test.cc, store_thread_test.cc, store_recovery_test.cc,
-//          store_kill_test.cc.
+//          store_kill_test.cc, store_cluster_test.cc, store_dedup_test.cc.
 #pragma once
 
 #include <memory>
@@ -27,8 +29,11 @@
 #include "base/units.h"
 #include "pool/pool.h"
 #include "store/arena_header.h"
+#include "store/cluster_cache.h"
+#include "store/cluster_object.h"
 #include "store/lanes.h"
 #include "store/page_check.h"
+#include "store/shared_slots.h"
 #include "store/slot_table.h"
 #include "store/store_counters.h"
 
@@ -63,7 +68,7 @@ class Store {
   [[nodiscard]] SlotWord word_of(PageIndex page) const;
   // The first page at or after `page` that may hold something; disk_pages when there is none.
   [[nodiscard]] PageIndex next_touched(PageIndex page) const {
-    return {table_.next_touched(page.value)};
+    return {table_.next_touched(page.value, config_.disk_pages)};
   }
 
   // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that
@@ -87,15 +92,74 @@ class Store {
     return pages_compacted_.load(std::memory_order_relaxed);
   }
   [[nodiscard]] std::uint64_t table_bytes() const { return table_.touched_bytes(); }
-  [[nodiscard]] std::uint64_t context_bytes() const { return lanes_.bytes; }
+  [[nodiscard]] std::uint64_t context_bytes() const {
+    return lanes_.bytes + cluster_cache_.memory_bytes();
+  }
+  // Counts of users behind shared and cluster slots.
+  [[nodiscard]] std::uint64_t slot_metadata_bytes() const {
+    return shared_->memory_bytes() + clusters_->memory_bytes();
+  }
 
   // Every law that a quiet moment can show: sums against slots, objects against slots, checks
   // against bytes. Aborts on a violation.
   void check_invariants() const;
 
+  // --- for work in the background: everything is "read and mark a slot, then replace its word"
+  [[nodiscard]] Mutex& background_mutex() UZ_RETURN_CAPABILITY(background_mutex_) {
+    return background_mutex_;
+  }
+  // The word of any slot, without its locks.
+  [[nodiscard]] SlotWord word_of_slot(PageIndex slot) const;
+  [[nodiscard]] const SlotRegions& regions() const { return regions_; }
+  [[nodiscard]] const SharedSlots& shared_slots() const { return *shared_; }
+  [[nodiscard]] const SharedSlots& cluster_slots() const { return *clusters_; }
+  // The first slot in [slot, end) that may hold something; end when there is none.
+  [[nodiscard]] std::uint64_t next_touched_slot(std::uint64_t slot, std::uint64_t end) const {
+    return table_.next_touched(slot, end);
+  }
+  // Reads the content of a page or shared slot if its word is still `seen`, and marks it, so that
+  // replace_marked finds out whether anybody has used it since. Returns: false when the word has
+  // changed. Errors: EIO.
+  Result<bool> read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out);
+  // Publishes a word if the slot is still marked, and drops the old content. Returns: whether it did;
+  // if not, the new content is the caller's to drop.
+  bool replace_marked(PageIndex slot, SlotWord fresh);
+  // Ends a mark without a change; sets flags on the way (0: none).
+  void unmark(PageIndex slot, std::uint64_t flags);
+  // Changes idle flags and ages of pages and nothing else.
+  template <typename Change>
+  void change_flags(PageIndex page, Change change) {
+    table_.change_flags(page, change);
+  }
+  // An object for what `compressor` made of a page, not yet published.
+  Result<SlotWord> build_packed(MutableBytes packed, std::size_t packed_bytes, int priority,
+                                SlotWord old_word);
+  // Gives up content that was never published.
+  void drop(SlotWord word);
+  // What the slot's own object costs in the pool; 0 when it has none of its own.
+  [[nodiscard]] std::size_t pool_bytes_of(SlotWord word) const;
+  // Stores a packed cluster behind a new cluster slot with `users` users.
+  // Errors: as Pool::allocate, ENOSPC also when there is no free slot.
+  Result<PageIndex> add_cluster(MutableBytes stream, std::size_t packed_bytes, std::uint32_t users);
+  // Gives up the caller's use of a cluster or shared slot.
+  void drop_cluster_user(PageIndex slot);
+  Result<void> prepare_clusters(std::size_t most_pages) {
+    return cluster_cache_.prepare(most_pages);
+  }
+  [[nodiscard]] const Codec* codec_at(int priority) const {
+    return codecs_[static_cast<std::size_t>(priority)].get();
+  }
+
  private:
-  Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout,
-        std::unique_ptr<Pool> pool, std::vector<std::unique_ptr<Codec>> codecs, Lanes lanes);
+  // What is made before a store is.
+  struct Parts {
+    std::unique_ptr<Pool> pool;
+    std::unique_ptr<SharedSlots> shared;
+    std::unique_ptr<SharedSlots> clusters;
+    std::vector<std::unique_ptr<Codec>> codecs;
+    Lanes lanes;
+  };
+  Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout, Parts parts);
   static Result<std::unique_ptr<Store>> make(const StoreConfig& config,
                                              std::unique_ptr<Arena> arena,
                                              const ArenaLayout& layout, std::size_t lane_count);
@@ -105,37 +169,67 @@ class Store {
   Result<SlotWord> build(WriteLane& lane, PageView content, SlotWord old_word);
   Result<SlotWord> build_same(std::uint64_t pattern, SlotWord old_word);
   Result<void> read_page(ReadLane& lane, PageIndex page, PageBuffer out);
-  Result<void> unpack(ReadLane& lane, SlotWord word, PageBuffer out) const;
-  // After a publish: counts, and frees the old word's object.
+  // The content behind a word whose slot the caller holds.
+  Result<void> read_held(ReadLane& lane, SlotWord word, PageBuffer out);
+  Result<void> read_shared(ReadLane& lane, PageIndex slot, PageBuffer out);
+  // Packed bytes in the thread's own hands, to be unpacked after every slot was let go: of one page
+  // in the lane, or of a cluster in an entry of the cache.
+  struct Fetched {
+    SlotWord word;
+    std::optional<ClusterCache::Holder> cluster;
+  };
+  Result<Fetched> fetch(ReadLane& lane, SlotWord word);
+  Result<ClusterCache::Holder> fetch_cluster(PageIndex cluster_slot);
+  Result<void> unpack_fetched(ReadLane& lane, const Fetched& fetched, PageBuffer out) const;
+  // `object` holds the word's object.
+  Result<void> unpack(ReadLane& lane, SlotWord word, ConstBytes object, PageBuffer out) const;
+  // After a publish: counts, and drops the old word's content.
   void retire(SlotWord old_word, SlotWord new_word);
-  void free_object(SlotWord word);
+  void drop_user(SharedSlots& slots, PageIndex slot, SlotKind kind);
   [[nodiscard]] std::size_t check_bytes() const {
     return config_.has_page_checks ? kPageCheckBytes : 0;
   }
   // Bytes of the object that the word points to; 0 when it points to none.
   [[nodiscard]] std::size_t object_bytes(SlotWord word) const;
   [[nodiscard]] LimitRule limit_rule(std::size_t new_bytes, SlotWord old_word) const;
-  bool move_object(PageIndex page);
+  [[nodiscard]] SlotKind kind_of(PageIndex slot) const;
+  bool move_object(PageIndex slot);
+  bool move_objects(std::uint64_t begin, std::uint64_t end);
   Result<void> recover();
   void survey_table();
-  [[nodiscard]] std::size_t claimed_bytes(SlotWord word) const;
-  [[nodiscard]] SlotWord recovered_word(SlotWord word);
+  void survey_region(std::uint64_t begin, std::uint64_t end);
+  // Whether the word can stand in such a slot, and what it refers to can be.
+  [[nodiscard]] bool is_plausible(SlotWord word, SlotKind kind) const;
+  void count_users(SlotWord word);
+  void count_users_of_region(std::uint64_t begin, std::uint64_t end);
+  void adopt_users_region(SharedSlots& slots, SlotKind kind);
+  [[nodiscard]] SlotWord recovered_word(SlotWord word, SlotKind kind);
+  void forget_lost_users();
+  Result<void> prepare_found_clusters();
+  void check_users() const;
+  std::uint64_t check_region(std::uint64_t begin, std::uint64_t end, StoreSums& sums) const;
 
   // constant after construction
   const StoreConfig config_;
   const std::unique_ptr<Arena> arena_;
   const ArenaLayout layout_;
+  const SlotRegions regions_;
   const PageCheckFunction page_check_;
   const std::vector<std::unique_ptr<Codec>> codecs_;  // By priority; null when there is none.
   // synchronizes itself
   const std::unique_ptr<Pool> pool_;
+  const std::unique_ptr<SharedSlots> shared_;
+  const std::unique_ptr<SharedSlots> clusters_;
   SlotTable table_;
+  ClusterObjects cluster_objects_;
+  ClusterCache cluster_cache_;
   Lanes lanes_;
   StoreCounters counters_;
   std::atomic<std::uint64_t> raw_pages_since_{0};  // Relaxed: counts.
   std::atomic<std::uint64_t> pages_compacted_{0};
   Mutex compaction_mutex_;  // One compaction at a time. Taken before every other mutex of store and
                             // pool.
+  Mutex background_mutex_;  // Taken before compaction_mutex_.
 };
 
 }  // namespace uzram

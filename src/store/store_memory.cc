@@ -11,34 +11,53 @@
 
 namespace uzram {
 
-bool Store::move_object(PageIndex page) {
-  const SlotWord word = table_.hold(page);
+// Returns: false when the pool has no other place.
+bool Store::move_object(PageIndex slot) {
+  const SlotWord word = table_.hold(slot);
+  if (word.state() == SlotState::Cluster) {
+    const std::optional<SlotWord> moved = cluster_objects_.move(word);
+    table_.release(slot, moved.value_or(word));
+    if (moved && moved->handle() != word.handle()) pool_->free(word.handle(), word.head_bytes());
+    return moved.has_value();
+  }
   const std::size_t bytes = object_bytes(word);
   if (bytes == 0 || !pool_->must_move(word.handle(), bytes)) {
-    table_.release(page, word);
+    table_.release(slot, word);
     return true;
   }
   const Result<Handle> place = pool_->allocate(bytes, LimitRule::Exceed);
   if (!place) {
-    table_.release(page, word);
+    table_.release(slot, word);
     return false;
   }
   std::memcpy(pool_->at(*place, bytes).data(), pool_->at(word.handle(), bytes).data(), bytes);
-  table_.release(page, word.moved_to(*place));
+  table_.release(slot, word.moved_to(*place));
   pool_->free(word.handle(), bytes);
+  return true;
+}
+
+bool Store::move_objects(std::uint64_t begin, std::uint64_t end) {
+  for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+       slot = table_.next_touched(slot + 1, end)) {
+    const SlotWord word = table_.load({slot});
+    // A cluster's pieces can be seen only while it is held.
+    if (word.state() != SlotState::Cluster) {
+      const std::size_t bytes = object_bytes(word);
+      if (bytes == 0 || !pool_->must_move(word.handle(), bytes)) continue;
+    }
+    if (!move_object({slot})) return false;
+  }
   return true;
 }
 
 std::uint64_t Store::compact(std::uint64_t keep_pages) {
   MutexLock lock(compaction_mutex_);
   const std::uint64_t before = pool_->resident_pages();
-  std::uint64_t moves = pool_->begin_compaction();
-  for (std::uint64_t page = table_.next_touched(0); page < config_.disk_pages && moves > 0;
-       page = table_.next_touched(page + 1)) {
-    const SlotWord word = table_.load({page});
-    const std::size_t bytes = object_bytes(word);
-    if (bytes == 0 || !pool_->must_move(word.handle(), bytes)) continue;
-    if (!move_object({page})) break;
+  if (pool_->begin_compaction() > 0) {
+    // Clusters last: most of their pieces are whole pages, which never stand in the way.
+    static_cast<void>(move_objects(0, regions_.pages_end) &&
+                      move_objects(regions_.shared_begin, shared_->end()) &&
+                      move_objects(regions_.shared_end, clusters_->end()));
   }
   pool_->end_compaction();
   pool_->trim(keep_pages);
@@ -50,12 +69,13 @@ std::uint64_t Store::compact(std::uint64_t keep_pages) {
 
 Result<void> Store::reserve(std::uint64_t pool_pages) {
   if (pool_pages == 0) return pool_->reserve(0);
-  if (const Result<void> table = arena_->populate(layout_.table_offset, layout_.table_bytes);
-      !table)
+  // The words of the device's pages; the other regions are written in the background.
+  const std::uint64_t table_bytes =
+      round_up(config_.disk_pages * sizeof(std::uint64_t), kPageBytes);
+  if (const Result<void> table = arena_->populate(layout_.table_offset, table_bytes); !table)
     return table;
-  for (std::uint64_t page = 0; page < config_.disk_pages; page += SlotTable::kSlotsPerTablePage) {
+  for (std::uint64_t page = 0; page < config_.disk_pages; page += kSlotsPerTablePage)
     table_.touch({page});
-  }
   // Every class may hold a span whose last pages no other class can use: half a span for each, when
   // all are in use.
   const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);

@@ -5,7 +5,7 @@
 // pool is free. A process killed between building an object and publishing its word leaves bytes
 // that nobody points to; one killed between publishing and freeing leaves the old object the same
 // way. Both go back to the kernel here.
-#include <cstring>
+#include <map>
 
 #include "base/check.h"
 #include "store/same_filled.h"
@@ -27,62 +27,159 @@ Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lan
   return store;
 }
 
-// The bytes of the object that the word points to, 0 when there is none or the word is damaged.
-std::size_t Store::claimed_bytes(SlotWord word) const {
-  if (!word.is_well_formed()) return 0;
-  const auto priority = static_cast<std::size_t>(word.priority());
-  if (word.state() == SlotState::Packed && codecs_[priority] == nullptr) return 0;
-  const std::size_t bytes = object_bytes(word);
-  return bytes > kPageBytes ? 0 : bytes;
+bool Store::is_plausible(SlotWord word, SlotKind kind) const {
+  if (!word.is_well_formed()) return false;
+  const bool is_cluster =
+      word.state() == SlotState::Cluster || word.state() == SlotState::ClusterWrittenBack;
+  if (word.is_empty() || word.state() == SlotState::Lost) return true;
+  if (is_cluster != (kind == SlotKind::Cluster)) return false;
+  switch (word.state()) {
+    case SlotState::Packed:
+      return codecs_[static_cast<std::size_t>(word.priority())] != nullptr &&
+             object_bytes(word) <= kPageBytes;
+    case SlotState::Shared:
+      return kind == SlotKind::Page && regions_.is_shared(word.slot());
+    case SlotState::Member:
+      return regions_.is_cluster(word.slot());
+    case SlotState::WrittenBack:
+    case SlotState::ClusterWrittenBack:
+      return false;
+    default:
+      return true;
+  }
 }
 
-SlotWord Store::recovered_word(SlotWord word) {
-  word = word.without(SlotWord::kBusy | SlotWord::kClaimed);
-  const std::size_t bytes = claimed_bytes(word);
-  if (bytes != 0) return pool_->adopt(word.handle(), bytes) ? word : SlotWord::lost();
-  const bool needs_none = word.is_well_formed() && object_bytes(word) == 0;
-  return needs_none ? word : SlotWord::lost();
+void Store::survey_region(std::uint64_t begin, std::uint64_t end) {
+  for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+       slot = table_.next_touched(slot + 1, end)) {
+    const SlotWord word = table_.load({slot});
+    if (!is_plausible(word, kind_of({slot}))) continue;
+    if (word.state() == SlotState::Cluster) cluster_objects_.survey(word);
+    const std::size_t bytes = object_bytes(word);
+    if (bytes != 0) pool_->survey(word.handle(), bytes);
+  }
 }
 
+// Finds the table's resident pages, and asks every word which classes it votes for.
 void Store::survey_table() {
   const std::uint64_t table_end = layout_.table_offset + layout_.table_bytes;
-  std::uint64_t offset = arena_->next_resident(layout_.table_offset);
-  while (offset < table_end) {
-    const std::uint64_t first = (offset - layout_.table_offset) / sizeof(std::uint64_t);
-    const std::uint64_t end = std::min(first + SlotTable::kSlotsPerTablePage, config_.disk_pages);
-    table_.touch({first});
-    for (std::uint64_t page = first; page < end; ++page) {
-      const SlotWord word = table_.load({page});
-      const std::size_t bytes = claimed_bytes(word);
-      if (bytes != 0) pool_->survey(word.handle(), bytes);
+  for (std::uint64_t offset = arena_->next_resident(layout_.table_offset); offset < table_end;
+       offset = arena_->next_resident(offset + kPageBytes)) {
+    table_.touch({(offset - layout_.table_offset) / sizeof(std::uint64_t)});
+  }
+  survey_region(0, regions_.pages_end);
+  survey_region(regions_.shared_begin, regions_.cluster_end);
+}
+
+void Store::count_users(SlotWord word) {
+  if (word.state() == SlotState::Shared) shared_->adopt_user(word.slot());
+  if (word.state() == SlotState::Member) clusters_->adopt_user(word.slot());
+}
+
+// Requires: the words are those that stay, but for what they refer to.
+void Store::count_users_of_region(std::uint64_t begin, std::uint64_t end) {
+  for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+       slot = table_.next_touched(slot + 1, end)) {
+    const SlotKind kind = kind_of({slot});
+    if (kind == SlotKind::Shared && shared_->users({slot}) == 0) continue;
+    const SlotWord word = table_.load({slot});
+    if (is_plausible(word, kind)) count_users(word);
+  }
+}
+
+// The word that the slot shall have, with its objects adopted.
+SlotWord Store::recovered_word(SlotWord word, SlotKind kind) {
+  word = word.without(SlotWord::kBusy | SlotWord::kClaimed | SlotWord::kMarked);
+  if (!is_plausible(word, kind)) return SlotWord::lost();
+  const std::size_t bytes = object_bytes(word);
+  if (bytes != 0) return pool_->adopt(word.handle(), bytes) ? word : SlotWord::lost();
+  switch (word.state()) {
+    case SlotState::Cluster:
+      return cluster_objects_.adopt(word) ? word : SlotWord::lost();
+    case SlotState::Shared:
+    case SlotState::Member: {
+      // Recovered before: what it says now stays.
+      const SlotWord target = word_of_slot(word.slot());
+      const bool is_there = !target.is_empty() && target.state() != SlotState::Lost;
+      return is_there ? word : SlotWord::lost();
     }
-    offset = arena_->next_resident(offset + kPageBytes);
+    default:
+      return word;
+  }
+}
+
+// Shared and cluster slots: those without users were about to be made or to be dropped. The others
+// are adopted; of one that cannot be, the users are lost.
+void Store::adopt_users_region(SharedSlots& slots, SlotKind kind) {
+  const std::uint64_t begin = slots.begin();
+  const std::uint64_t end = kind == SlotKind::Shared ? regions_.shared_end : regions_.cluster_end;
+  for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+       slot = table_.next_touched(slot + 1, end)) {
+    SlotWord kept;
+    if (slots.users({slot}) != 0) {
+      kept = recovered_word(table_.load({slot}), kind);
+      if (kept.state() == SlotState::Lost) kept = SlotWord{};
+    }
+    table_.overwrite({slot}, kept);
+    counters_.replace(SlotWord{}, kept, kind);
   }
 }
 
 Result<void> Store::recover() {
   survey_table();
-  for (std::uint64_t page = table_.next_touched(0); page < config_.disk_pages;
-       page = table_.next_touched(page + 1)) {
-    const SlotWord word = table_.load({page});
-    const SlotWord kept = recovered_word(word);
-    if (kept != word) table_.overwrite({page}, kept);
-    counters_.replace(SlotWord{}, kept);
-  }
+  count_users_of_region(0, regions_.pages_end);
+  count_users_of_region(regions_.shared_begin, regions_.shared_end);
+  // What pages own comes first: a page that was about to share its content still owns it.
+  const std::uint64_t end = regions_.pages_end;
+  const auto recover_pages = [this, end](bool owners) {
+    for (std::uint64_t page = table_.next_touched(0, end); page < end;
+         page = table_.next_touched(page + 1, end)) {
+      const SlotWord word = table_.load({page});
+      const bool refers = word.state() == SlotState::Shared || word.state() == SlotState::Member;
+      if (refers == owners) continue;
+      const SlotWord kept = recovered_word(word, SlotKind::Page);
+      if (kept != word) table_.overwrite({page}, kept);
+      counters_.replace(SlotWord{}, kept);
+    }
+  };
+  recover_pages(true);
+  adopt_users_region(*clusters_, SlotKind::Cluster);
+  adopt_users_region(*shared_, SlotKind::Shared);
+  recover_pages(false);
+  forget_lost_users();
   raw_pages_since_.store(static_cast<std::uint64_t>(sums().raw_pages), std::memory_order_relaxed);
+  if (const Result<void> prepared = prepare_found_clusters(); !prepared) return prepared;
   return pool_->finish_adoption();
 }
 
-void Store::check_invariants() const {
-  StoreSums sums;
+// Slots that turned out damaged have no users any more: those were lost with them.
+void Store::forget_lost_users() {
+  const auto forget = [this](SharedSlots& slots) {
+    for (std::uint64_t slot = slots.begin(); slot < slots.end(); ++slot) {
+      if (slots.users({slot}) != 0 && word_of_slot({slot}).is_empty()) slots.forget({slot});
+    }
+  };
+  forget(*shared_);
+  forget(*clusters_);
+}
+
+Result<void> Store::prepare_found_clusters() {
+  if (clusters_->taken() == 0) return {};
+  return cluster_cache_.prepare(kMostClusterPages);
+}
+
+// --- the proof
+
+// Returns: how many objects of the pool the region's words point to.
+std::uint64_t Store::check_region(std::uint64_t begin, std::uint64_t end, StoreSums& sums) const {
   std::uint64_t objects = 0;
-  for (std::uint64_t page = table_.next_touched(0); page < config_.disk_pages;
-       page = table_.next_touched(page + 1)) {
-    const SlotWord word = table_.load({page});
-    UZ_CHECK(!word.is_busy());
-    UZ_CHECK(!word.is_claimed());
-    UZ_CHECK(word.is_well_formed());
-    sums += StoreSums::of(word);
+  for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+       slot = table_.next_touched(slot + 1, end)) {
+    const SlotWord word = table_.load({slot});
+    UZ_CHECK(!word.is_busy() && !word.is_claimed());
+    UZ_CHECK(is_plausible(word, kind_of({slot})));
+    sums += StoreSums::of(word, kind_of({slot}));
+    if (word.state() == SlotState::Cluster) objects += ClusterObjects::object_count(word);
     const std::size_t bytes = object_bytes(word);
     if (bytes == 0) continue;
     ++objects;
@@ -91,8 +188,40 @@ void Store::check_invariants() const {
     UZ_CHECK(matches_page_check(object.data() + word.packed_bytes(),
                                 page_check_(object.data(), word.packed_bytes())));
   }
+  return objects;
+}
+
+// Counts of users against the words that use.
+void Store::check_users() const {
+  std::map<std::uint64_t, std::uint32_t> users;
+  const auto count = [&](std::uint64_t begin, std::uint64_t end) {
+    for (std::uint64_t slot = table_.next_touched(begin, end); slot < end;
+         slot = table_.next_touched(slot + 1, end)) {
+      const SlotWord word = table_.load({slot});
+      if (word.state() == SlotState::Shared || word.state() == SlotState::Member)
+        ++users[word.slot().value];
+    }
+  };
+  count(0, regions_.pages_end);
+  count(regions_.shared_begin, regions_.shared_end);
+  for (const auto& [slot, number] : users) {
+    const SharedSlots& slots = regions_.is_shared({slot}) ? *shared_ : *clusters_;
+    UZ_CHECK(slots.users({slot}) == number);
+    UZ_CHECK(!word_of_slot({slot}).is_empty());
+  }
+  const StoreSums sums = counters_.sum();
+  UZ_CHECK(users.size() == static_cast<std::size_t>(sums.shared_slots + sums.clusters));
+  UZ_CHECK(shared_->taken() == static_cast<std::uint64_t>(sums.shared_slots));
+  UZ_CHECK(clusters_->taken() == static_cast<std::uint64_t>(sums.clusters));
+}
+
+void Store::check_invariants() const {
+  StoreSums sums;
+  std::uint64_t objects = check_region(0, regions_.pages_end, sums);
+  objects += check_region(regions_.shared_begin, regions_.cluster_end, sums);
   UZ_CHECK(sums == counters_.sum());
   UZ_CHECK(objects == pool_->check_invariants());
+  check_users();
 }
 
 }  // namespace uzram

@@ -108,12 +108,12 @@ TEST_F(StoreRecovery, EndsTheLocksOfTheDead) {
 }
 
 TEST_F(StoreRecovery, LosesAPageOfAnUnknownState) {
-  loses_only_the_victim(SlotWord((word(kVictim).bits() & ~7ULL) | 6));
-  loses_only_the_victim(SlotWord((word(kVictim).bits() & ~7ULL) | 7));
+  for (std::uint64_t state = 6; state < 16; ++state)
+    loses_only_the_victim(SlotWord((word(kVictim).bits() & ~15ULL) | state));
 }
 
 TEST_F(StoreRecovery, LosesAPageWhoseSpareBitsAreSet) {
-  loses_only_the_victim(word(kVictim).with(1U << 13));
+  loses_only_the_victim(word(kVictim).with(1U << 10));
   loses_only_the_victim(SlotWord().with(1U << 30));
 }
 

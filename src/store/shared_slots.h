@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// store/shared_slots.h: who uses the shared slots and the cluster slots of a table.
+//
+// What:    a count of users for each slot: pages that have the content in common; living members of a
+//          cluster. The words say the same and are the truth; the counts save asking them all.
+// Threads: every member from any thread.
+// Memory:  nothing allocates after create.
+// Laws:    1, 2, 6.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "store/slot_ids.h"
+#include "store/slot_table.h"
+
+namespace uzram {
+
+class SharedSlots {
+ public:
+  struct Use {
+    std::atomic<std::uint32_t> users;
+    // Differs for every content that the slot has had, for whoever remembers what it was.
+    std::atomic<std::uint32_t> serial;
+  };
+
+  static Result<std::unique_ptr<SharedSlots>> create(std::uint64_t begin, std::uint64_t end) {
+    auto bits = SlotIds::make_bits(begin, end);
+    if (!bits) return tl::unexpected(bits.error());
+    auto uses = SparseArray<Use>::create(end - begin);
+    if (!uses) return tl::unexpected(uses.error());
+    return std::unique_ptr<SharedSlots>(
+        new SharedSlots(begin, end, std::move(*bits), std::move(*uses)));
+  }
+
+  // A free slot, with one user: the caller. Returns: nullopt when all are taken.
+  [[nodiscard]] std::optional<PageIndex> take() {
+    const std::optional<PageIndex> slot = ids_.take();
+    if (!slot) return std::nullopt;
+    Use& use = of(*slot);
+    use.serial.fetch_add(1, std::memory_order_relaxed);
+    use.users.store(1, std::memory_order_release);
+    return slot;
+  }
+  // Requires: the caller is a user, or knows one that cannot leave now.
+  void add_users(PageIndex slot, std::uint32_t count) {
+    of(slot).users.fetch_add(count, std::memory_order_relaxed);
+  }
+  // Returns: whether that was the last one; the slot's word is then the caller's to empty, before
+  // give. Acquire and release: what other users did with the content is over.
+  [[nodiscard]] bool drop_user(PageIndex slot) {
+    return of(slot).users.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+  void give(PageIndex slot) { ids_.give(slot); }
+
+  [[nodiscard]] std::uint32_t users(PageIndex slot) const {
+    return of(slot).users.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t serial(PageIndex slot) const {
+    return of(slot).serial.load(std::memory_order_relaxed);
+  }
+  // For recovery, with one thread: a word that uses the slot was found.
+  void adopt_user(PageIndex slot) {
+    if (of(slot).users.fetch_add(1, std::memory_order_relaxed) == 0) ids_.adopt(slot);
+  }
+  void forget(PageIndex slot) {
+    if (of(slot).users.exchange(0, std::memory_order_relaxed) != 0) ids_.give(slot);
+  }
+
+  [[nodiscard]] std::uint64_t taken() const { return ids_.taken(); }
+  [[nodiscard]] std::uint64_t begin() const { return ids_.begin(); }
+  [[nodiscard]] std::uint64_t end() const { return ids_.end(); }
+  [[nodiscard]] std::uint64_t memory_bytes() const {
+    return round_up((end() - begin()) * sizeof(Use), kPageBytes) +
+           round_up((end() - begin()) / 8, kPageBytes);
+  }
+
+ private:
+  SharedSlots(std::uint64_t begin, std::uint64_t end, SparseArray<std::uint64_t> bits,
+              SparseArray<Use> uses)
+      : ids_(begin, end, std::move(bits)), uses_(std::move(uses)) {}
+  [[nodiscard]] Use& of(PageIndex slot) const { return uses_[slot.value - ids_.begin()]; }
+
+  SlotIds ids_;
+  SparseArray<Use> uses_;
+};
+
+}  // namespace uzram

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What work in the background does to slots: read and mark, then replace what is still marked.
+#include "base/check.h"
+#include "store/store.h"
+
+namespace uzram {
+
+Result<bool> Store::read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out) {
+  const LaneHolder<ReadLane> lane(lanes_.read);
+  const SlotWord word = table_.hold(slot);
+  if (word != seen) {
+    table_.release(slot, word);
+    return false;
+  }
+  const Result<Fetched> fetched = fetch(*lane, word);
+  table_.release(slot, fetched ? word.with(SlotWord::kMarked) : word);
+  if (!fetched) return tl::unexpected(fetched.error());
+  if (const Result<void> done = unpack_fetched(*lane, *fetched, out); !done)
+    return tl::unexpected(done.error());
+  return true;
+}
+
+bool Store::replace_marked(PageIndex slot, SlotWord fresh) {
+  const std::optional<SlotWord> old_word = table_.publish_marked(slot, fresh);
+  if (!old_word) return false;
+  counters_.replace(*old_word, fresh, kind_of(slot));
+  drop(*old_word);
+  return true;
+}
+
+void Store::unmark(PageIndex slot, std::uint64_t flags) {
+  table_.change_flags(slot, [flags](SlotWord word) {
+    if (!word.is_marked()) return word;
+    return word.without(SlotWord::kMarked | SlotWord::kIdle).with(flags);
+  });
+}
+
+Result<PageIndex> Store::add_cluster(MutableBytes stream, std::size_t packed_bytes,
+                                     std::uint32_t users) {
+  const std::optional<PageIndex> slot = clusters_->take();
+  if (!slot) return fail(ENOSPC);
+  // It replaces pages that cost more, and must succeed at the limit.
+  const Result<SlotWord> word =
+      cluster_objects_.build(stream, packed_bytes, page_check_, LimitRule::Exceed);
+  if (!word) {
+    static_cast<void>(clusters_->drop_user(*slot));
+    clusters_->give(*slot);
+    return tl::unexpected(word.error());
+  }
+  clusters_->add_users(*slot, users - 1);
+  table_.touch(*slot);
+  const SlotWord old_word = table_.publish(*slot, *word);
+  UZ_DCHECK(old_word.is_empty());
+  counters_.replace(old_word, *word, SlotKind::Cluster);
+  return *slot;
+}
+
+}  // namespace uzram
