@@ -92,7 +92,7 @@ TEST_F(ArenaHeader, KeepsItsPlacesInTheFile) {
   write(config_of("zstd", 0x123456));
   EXPECT_EQ(std::memcmp(arena_->base(), "uzramAR1", 8), 0);
   EXPECT_EQ(get<std::uint32_t>(kVersionOffset), 2U);
-  EXPECT_EQ(get<std::uint8_t>(kPageChecksOffset), 2U);
+  EXPECT_EQ(get<std::uint8_t>(kPageChecksOffset), 1U);
   EXPECT_EQ(get<std::uint64_t>(kDiskPagesOffset), 0x123456U);
   EXPECT_EQ(get<std::uint64_t>(kLayoutOffset), layout_.header_bytes);
   EXPECT_EQ(get<std::uint8_t>(kCodecsOffset), 5U) << "zstd";

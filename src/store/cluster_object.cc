@@ -106,6 +106,12 @@ std::size_t ClusterObjects::copy_out(SlotWord word, MutableBytes stream) const {
   return shape.stream_bytes;
 }
 
+std::size_t ClusterObjects::page_count(SlotWord word) const {
+  const std::byte* stream =
+      word.pieces() > 0 ? pool_.at(piece(word, 0), kPageBytes).data() : head(word).data();
+  return std::to_integer<std::size_t>(stream[kClusterCheckBytes]);
+}
+
 void ClusterObjects::free(SlotWord word) {
   for (std::size_t i = 0; i < word.pieces(); ++i) pool_.free(piece(word, i), kPageBytes);
   pool_.free(word.handle(), word.head_bytes());

@@ -50,6 +50,8 @@ class ClusterObjects {
   // Puts the stream's bytes into the front of `stream`. Returns: its size; 0 when there is no room.
   [[nodiscard]] std::size_t copy_out(SlotWord word, MutableBytes stream) const;
   void free(SlotWord word);
+  // How many pages it was made of, as its first bytes say (not checked).
+  [[nodiscard]] std::size_t page_count(SlotWord word) const;
 
   // For compaction: moves what stands in the way. Returns: the word afterwards, nullopt when the
   // pool had no other place (what was moved so far stays valid).

@@ -20,8 +20,9 @@ class SharedSlots {
  public:
   struct Use {
     std::atomic<std::uint32_t> users;
-    // Differs for every content that the slot has had, for whoever remembers what it was.
-    std::atomic<std::uint32_t> serial;
+    // Low byte: how many users it was made for (the pages of a cluster). The rest differs for every
+    // content that the slot has had, for whoever remembers what it was.
+    std::atomic<std::uint32_t> serial_and_size;
   };
 
   static Result<std::unique_ptr<SharedSlots>> create(std::uint64_t begin, std::uint64_t end) {
@@ -38,7 +39,7 @@ class SharedSlots {
     const std::optional<PageIndex> slot = ids_.take();
     if (!slot) return std::nullopt;
     Use& use = of(*slot);
-    use.serial.fetch_add(1, std::memory_order_relaxed);
+    use.serial_and_size.fetch_add(kSerialStep, std::memory_order_relaxed);
     use.users.store(1, std::memory_order_release);
     return slot;
   }
@@ -57,7 +58,16 @@ class SharedSlots {
     return of(slot).users.load(std::memory_order_relaxed);
   }
   [[nodiscard]] std::uint32_t serial(PageIndex slot) const {
-    return of(slot).serial.load(std::memory_order_relaxed);
+    return of(slot).serial_and_size.load(std::memory_order_relaxed) / kSerialStep;
+  }
+  [[nodiscard]] std::size_t size(PageIndex slot) const {
+    return of(slot).serial_and_size.load(std::memory_order_relaxed) % kSerialStep;
+  }
+  // Requires: size < 256; one thread at a time for a slot.
+  void set_size(PageIndex slot, std::size_t size) {
+    std::atomic<std::uint32_t>& value = of(slot).serial_and_size;
+    const std::uint32_t serial = value.load(std::memory_order_relaxed) / kSerialStep;
+    value.store(serial * kSerialStep + static_cast<std::uint32_t>(size), std::memory_order_relaxed);
   }
   // For recovery, with one thread: a word that uses the slot was found.
   void adopt_user(PageIndex slot) {
@@ -76,6 +86,7 @@ class SharedSlots {
   }
 
  private:
+  static constexpr std::uint32_t kSerialStep = 256;
   SharedSlots(std::uint64_t begin, std::uint64_t end, SparseArray<std::uint64_t> bits,
               SparseArray<Use> uses)
       : ids_(begin, end, std::move(bits)), uses_(std::move(uses)) {}

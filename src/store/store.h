@@ -124,7 +124,7 @@ class Store {
   // Publishes a word if the slot is still marked, and drops the old content. Returns: whether it did;
   // if not, the new content is the caller's to drop.
   bool replace_marked(PageIndex slot, SlotWord fresh);
-  // Ends a mark without a change; sets flags on the way (0: none).
+  // Ends a mark without a change of the content: the slot is young again, and gets the flags.
   void unmark(PageIndex slot, std::uint64_t flags);
   // Changes idle flags and ages of pages and nothing else.
   template <typename Change>
@@ -134,13 +134,16 @@ class Store {
   // An object for what `compressor` made of a page, not yet published.
   Result<SlotWord> build_packed(MutableBytes packed, std::size_t packed_bytes, int priority,
                                 SlotWord old_word);
+  // The same for a page as a write would store it.
+  Result<SlotWord> build_alone(PageView content, SlotWord old_word);
   // Gives up content that was never published.
   void drop(SlotWord word);
   // What the slot's own object costs in the pool; 0 when it has none of its own.
   [[nodiscard]] std::size_t pool_bytes_of(SlotWord word) const;
-  // Stores a packed cluster behind a new cluster slot with `users` users.
+  // Stores a packed cluster behind a new cluster slot; it has page_count users, and the caller.
   // Errors: as Pool::allocate, ENOSPC also when there is no free slot.
-  Result<PageIndex> add_cluster(MutableBytes stream, std::size_t packed_bytes, std::uint32_t users);
+  Result<PageIndex> add_cluster(MutableBytes stream, std::size_t packed_bytes,
+                                std::size_t page_count);
   // Gives up the caller's use of a cluster or shared slot.
   void drop_cluster_user(PageIndex slot);
   Result<void> prepare_clusters(std::size_t most_pages) {

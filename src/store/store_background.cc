@@ -20,6 +20,11 @@ Result<bool> Store::read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out)
   return true;
 }
 
+Result<SlotWord> Store::build_alone(PageView content, SlotWord old_word) {
+  const LaneHolder<WriteLane> lane(lanes_.write);
+  return build(*lane, content, old_word);
+}
+
 bool Store::replace_marked(PageIndex slot, SlotWord fresh) {
   const std::optional<SlotWord> old_word = table_.publish_marked(slot, fresh);
   if (!old_word) return false;
@@ -31,12 +36,12 @@ bool Store::replace_marked(PageIndex slot, SlotWord fresh) {
 void Store::unmark(PageIndex slot, std::uint64_t flags) {
   table_.change_flags(slot, [flags](SlotWord word) {
     if (!word.is_marked()) return word;
-    return word.without(SlotWord::kMarked | SlotWord::kIdle).with(flags);
+    return word.accessed().with(flags);
   });
 }
 
 Result<PageIndex> Store::add_cluster(MutableBytes stream, std::size_t packed_bytes,
-                                     std::uint32_t users) {
+                                     std::size_t page_count) {
   const std::optional<PageIndex> slot = clusters_->take();
   if (!slot) return fail(ENOSPC);
   // It replaces pages that cost more, and must succeed at the limit.
@@ -47,7 +52,8 @@ Result<PageIndex> Store::add_cluster(MutableBytes stream, std::size_t packed_byt
     clusters_->give(*slot);
     return tl::unexpected(word.error());
   }
-  clusters_->add_users(*slot, users - 1);
+  clusters_->add_users(*slot, static_cast<std::uint32_t>(page_count));
+  clusters_->set_size(*slot, page_count);
   table_.touch(*slot);
   const SlotWord old_word = table_.publish(*slot, *word);
   UZ_DCHECK(old_word.is_empty());

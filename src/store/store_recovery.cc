@@ -165,6 +165,12 @@ void Store::forget_lost_users() {
 
 Result<void> Store::prepare_found_clusters() {
   if (clusters_->taken() == 0) return {};
+  for (std::uint64_t slot = clusters_->begin(); slot < clusters_->end(); ++slot) {
+    if (clusters_->users({slot}) == 0) continue;
+    const SlotWord word = word_of_slot({slot});
+    if (word.state() == SlotState::Cluster)
+      clusters_->set_size({slot}, cluster_objects_.page_count(word));
+  }
   return cluster_cache_.prepare(kMostClusterPages);
 }
 
