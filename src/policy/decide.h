@@ -12,10 +12,13 @@
 //          are. Hard pressure also ends the back-off.
 // Back-off: after a burst of foreground requests the steps that need much CPU wait (recompression,
 //          clusters); sweeps and writeback go on.
+// Ranges:  where several stages could take a page, the last of them that is not held back takes
+//          it, so nothing is packed twice in a row. Writeback takes what is old enough in any form.
 // Rest:    a stage that has walked over the whole device rests until ages have advanced, or until
 //          pressure lowers its age. If it changed nothing, it rests for twice as many sweeps each
 //          time, up to 16.
-// Laws:    nothing while off; budgets as in budgets.h; at most max_pages a stage and round.
+// Laws:    nothing while off; budgets as in budgets.h; in a round at most max_pages for
+//          recompression and clusters together, and at most writeback_pages.
 // Threads: pure functions over values.
 // Proof:   decide_test.cc, decide_property_test.cc (printed seed), policy_simulation_test.cc.
 #pragma once
@@ -61,16 +64,16 @@ struct PolicyPlan {
 [[nodiscard]] PolicyPlan make_policy_plan(const PolicySettings& settings,
                                           const PolicyAbilities& abilities);
 
-enum class WritebackPick : std::uint8_t { Huge, Any };
-
 struct PolicyStep {
   Stage stage = Stage::Idle;
   // Idle: pages of the ages in `advancing` become one older; then those of at least `age` get the
   // idle mark. `is_restart`: instead every page's age becomes 0, what ages meant before is void.
   bool is_restart = false;
   AgeMask advancing = 0;
-  // All others: pages of at least this age. For a cluster: every member.
+  // All others: pages of at least this age, and younger than `below_age`, since older ones go
+  // straight to a later stage. A cluster is as old as its youngest member.
   int age = 0;
+  int below_age = kPageAges;
   std::uint64_t max_pages = 0;          // Stop when so many have changed or failed, or
   std::chrono::microseconds max_cpu{};  // when this is used up, or (WriteBack)
   std::uint64_t max_bytes = 0;          // before more would be written.
@@ -118,6 +121,7 @@ struct PolicyState {
   std::optional<std::chrono::milliseconds> last_look;
   std::uint64_t seen_requests = 0;
   std::uint64_t requests_per_second = 0;
+  std::uint64_t burst_requests = 0;  // A second, in the burst that began the back-off.
   std::chrono::milliseconds backoff_until{};
   CpuBucket cpu;
   DayWindow day;

@@ -68,7 +68,9 @@ struct PolicySettings {
   // Work comes in rounds, so that nobody waits behind much of it: 4096 pages a second demote 8 GiB
   // in 9 minutes, and take some 5 % of a core at 10 to 14 µs a page.
   std::chrono::seconds round{1};
-  std::uint64_t max_pages = 4096;  // Each stage, each round.
+  std::uint64_t max_pages = 4096;  // Each round, recompression and clusters together.
+  // 4 MiB a second leave a disk to others, and use up a day's 4 GiB in 17 minutes.
+  std::uint64_t writeback_pages = 1024;  // Each round.
   // Of one core, everything that the policy does included. 10,000 demotions a second fit.
   int cpu_percent = 10;
 
@@ -80,10 +82,10 @@ struct PolicySettings {
   std::chrono::seconds quiet{60};
 
   // Share of the last 10 seconds in which some process waited for memory. Twice and four times as
-  // much are the next steps. Absent: PSI does not count.
+  // much are the next levels of pressure. Absent: PSI does not count.
   std::optional<int> psi_percent = 5;
   // Share of mem_limit that the pool fills. Half and three quarters of the way from there to the
-  // limit are the next steps. Absent: mem_limit does not count.
+  // limit are the next levels. Absent: mem_limit does not count.
   std::optional<int> limit_percent = 85;
 
   friend bool operator==(const PolicySettings&, const PolicySettings&) = default;

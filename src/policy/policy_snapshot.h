@@ -37,14 +37,21 @@ struct PageCensus {
   [[nodiscard]] std::uint64_t& at(PageForm form, int age) {
     return pages[static_cast<std::size_t>(form)][static_cast<std::size_t>(age)];
   }
-  [[nodiscard]] std::uint64_t at_least(PageForm form, int age) const;
+  // Ages `youngest` to `oldest`, both included.
+  [[nodiscard]] std::uint64_t between(PageForm form, int youngest, int oldest) const;
   // All forms, all ages, but for what is on the backing store.
   [[nodiscard]] std::uint64_t in_memory() const;
+};
+
+enum class WritebackPick : std::uint8_t {
+  Huge,  // Raw and Incompressible.
+  Any,
 };
 
 // How a step of the last decision went.
 struct StepResult {
   Stage stage = Stage::Idle;
+  WritebackPick pick = WritebackPick::Any;  // WriteBack: as in the step.
   std::uint64_t changed_pages = 0;
   std::uint64_t failed_pages = 0;  // Looked at, and left as they were: they would not get smaller.
   std::chrono::microseconds cpu{};

@@ -30,7 +30,7 @@ using SettingResult = tl::expected<T, SettingError>;
   return tl::unexpected<SettingError>(SettingError{std::move(text)});
 }
 
-// Limits of one setting, and an example for the refusal.
+// Limits of one setting, both included.
 struct NumberRange {
   std::uint64_t lowest;
   std::uint64_t highest;
@@ -53,6 +53,12 @@ struct DurationRange {
 [[nodiscard]] std::string duration_text(std::chrono::seconds duration);
 // "4096", "300M", "4G": the largest unit that says it exactly.
 [[nodiscard]] std::string bytes_text(std::uint64_t bytes);
+// For people, not to be read back: "3m20s", "400ms".
+[[nodiscard]] std::string time_text(std::chrono::milliseconds time);
+// "850 µs", "61 ms".
+[[nodiscard]] std::string cpu_text(std::chrono::microseconds cpu);
+// "12 KiB", "1.5 GiB".
+[[nodiscard]] std::string size_words(std::uint64_t bytes);
 // The input between quotation marks, at most 40 bytes of it, with unprintable ones shown as '?'.
 [[nodiscard]] std::string quote_word(std::string_view word);
 
