@@ -67,23 +67,32 @@ const CodecInfo& Device::algorithm() const {
   return *settings_.codecs[0].info;
 }
 
-Result<void> Device::set_algorithm(std::string_view name) {
-  const CodecInfo* info = find_codec(name);
-  if (info == nullptr) return fail(EINVAL);
+template <typename Change>
+Result<void> Device::configure(Change change) {
   MutexLock lifecycle_lock(lifecycle_mutex_);
   MutexLock lock(settings_mutex_);
   if (is_initialised()) return fail(EBUSY);
-  settings_.codecs[0].info = info;
+  change(settings_);
   return {};
+}
+
+Result<void> Device::set_algorithm(std::string_view name) {
+  const CodecInfo* info = find_codec(name);
+  if (info == nullptr) return fail(EINVAL);
+  return configure([&](Settings& settings) { settings.codecs[0].info = info; });
+}
+
+Result<void> Device::set_recompression_algorithm(std::string_view name, int priority) {
+  const CodecInfo* info = find_codec(name);
+  if (info == nullptr || priority < 1 || priority >= kAlgorithmCount) return fail(EINVAL);
+  const auto index = static_cast<std::size_t>(priority);
+  return configure([&](Settings& settings) { settings.codecs[index].info = info; });
 }
 
 Result<void> Device::set_algorithm_params(int priority, CodecParams params) {
   if (priority < 0 || priority >= kAlgorithmCount) return fail(EINVAL);
-  MutexLock lifecycle_lock(lifecycle_mutex_);
-  MutexLock lock(settings_mutex_);
-  if (is_initialised()) return fail(EBUSY);
-  settings_.codecs[static_cast<std::size_t>(priority)].params = std::move(params);
-  return {};
+  const auto index = static_cast<std::size_t>(priority);
+  return configure([&](Settings& settings) { settings.codecs[index].params = std::move(params); });
 }
 
 const CodecInfo* Device::algorithm_at(int priority) const {
@@ -93,16 +102,27 @@ const CodecInfo* Device::algorithm_at(int priority) const {
 }
 
 Result<void> Device::set_page_checks(bool is_on) {
-  MutexLock lifecycle_lock(lifecycle_mutex_);
-  MutexLock lock(settings_mutex_);
-  if (is_initialised()) return fail(EBUSY);
-  settings_.has_page_checks = is_on;
-  return {};
+  return configure([&](Settings& settings) { settings.has_page_checks = is_on; });
 }
-
 bool Device::has_page_checks() const {
   MutexLock lock(settings_mutex_);
   return settings_.has_page_checks;
+}
+
+Result<void> Device::set_access_tracking(bool is_on) {
+  return configure([&](Settings& settings) { settings.tracks_access = is_on; });
+}
+bool Device::tracks_access() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.tracks_access;
+}
+
+Result<void> Device::set_dedup(bool is_on) {
+  return configure([&](Settings& settings) { settings.uses_dedup = is_on; });
+}
+bool Device::uses_dedup() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.uses_dedup;
 }
 
 void Device::set_mem_limit(std::uint64_t bytes) {
@@ -136,6 +156,8 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
     before = settings_;
     settings_.codecs = running->store->config().codecs;
     settings_.has_page_checks = running->store->config().has_page_checks;
+    settings_.tracks_access = running->store->config().tracks_access;
+    settings_.uses_dedup = running->store->config().uses_dedup;
     running->store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
     running_ = std::move(running);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
@@ -147,13 +169,15 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   if (attached) return {};
   stop();
   MutexLock lock(settings_mutex_);
-  settings_.codecs = before.codecs;
-  settings_.has_page_checks = before.has_page_checks;
+  before.mem_limit_bytes = settings_.mem_limit_bytes;
+  settings_ = before;
   return attached;
 }
 
 void Device::stop() {
+  is_stopping_.store(true, std::memory_order_relaxed);
   gate_.close();
+  is_stopping_.store(false, std::memory_order_relaxed);
   MutexLock lock(settings_mutex_);
   disk_bytes_.store(0, std::memory_order_relaxed);
   running_.reset();
@@ -170,6 +194,8 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
     config.codecs = settings_.codecs;
     for (CodecChoice& choice : config.codecs) drop_ignored_params(choice);
     config.has_page_checks = settings_.has_page_checks;
+    config.tracks_access = settings_.tracks_access;
+    config.uses_dedup = settings_.uses_dedup;
   }
   auto store = Store::create(config, lane_count());
   if (!store) return tl::unexpected(store.error());
@@ -240,7 +266,7 @@ DeviceStats Device::stats() const {
   stats.mem_used_max_bytes = pool.resident_pages_max() * kPageBytes;
   stats.pages_compacted = store.pages_compacted();
   stats.table_bytes = store.table_bytes();
-  stats.pool_metadata_bytes = pool.metadata_bytes();
+  stats.pool_metadata_bytes = pool.metadata_bytes() + store.slot_metadata_bytes();
   stats.context_bytes = store.context_bytes();
   stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
   return stats;

@@ -20,9 +20,12 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/result.h"
@@ -31,6 +34,9 @@
 #include "device/device_stats.h"
 #include "device/request_gate.h"
 #include "store/arena_header.h"
+#include "store/cluster_maker.h"
+#include "store/page_ages.h"
+#include "store/recompressor.h"
 
 namespace uzram {
 
@@ -89,6 +95,17 @@ class Device {
   [[nodiscard]] bool has_page_checks() const;
   // Which algorithm stands at a priority; nullptr when none is configured there.
   [[nodiscard]] const CodecInfo* algorithm_at(int priority) const;
+  // Sets the algorithm that recompression uses at a priority. Errors: EINVAL unknown name, or
+  // priority not 1..3; EBUSY after set_disksize.
+  Result<void> set_recompression_algorithm(std::string_view name, int priority);
+  // Whether the time of each page's last access is kept, in 4 bytes a page (off unless switched on).
+  // Errors: EBUSY after set_disksize.
+  Result<void> set_access_tracking(bool is_on);
+  [[nodiscard]] bool tracks_access() const;
+  // Whether pages with the same content share it (off unless switched on). Errors: EBUSY after
+  // set_disksize.
+  Result<void> set_dedup(bool is_on);
+  [[nodiscard]] bool uses_dedup() const;
   // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no
   // memory. Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM;
   // EAGAIN when no thread can be made; whatever attach returns.
@@ -124,6 +141,21 @@ class Device {
   // Requires: offset < disksize(). Looks no further than `most_bytes`.
   [[nodiscard]] Result<Extent> extent_at(std::uint64_t offset, std::uint64_t most_bytes);
 
+  // --- after the write. Errors for all: EINVAL while uninitialised. One at a time: a second caller
+  // waits for the first. Each ends early, with what it has done, when the device is reset.
+
+  // Marks every stored page idle; or those not accessed for so long, and clears the mark of the
+  // others. Errors: EINVAL for an age without access tracking.
+  Result<void> mark_idle(std::optional<std::chrono::seconds> age);
+  // Errors: EINVAL no algorithm at the priority, or a threshold of a page and more; ENOMEM.
+  Result<BackgroundOutcome> recompress(const RecompressRequest& request);
+  // Errors: EINVAL a number of pages or a level that clusters do not have; ENOMEM.
+  Result<BackgroundOutcome> make_clusters(const ClusterRequest& request);
+  // Advances the ages of pages and counts them.
+  Result<SlotCensus> sweep_ages(const AgeSweep& sweep);
+  // What the stored pages from `first` on are, at most `most` of them. Errors: EINVAL.
+  Result<std::vector<PageState>> page_states(PageIndex first, std::size_t most) const;
+
   [[nodiscard]] DeviceStats stats() const;
   // Checks every law against the slot table; aborts on a violation. For tests and fuzzers, at a
   // quiet moment.
@@ -134,7 +166,12 @@ class Device {
     std::array<CodecChoice, kAlgorithmCount> codecs;
     std::uint64_t mem_limit_bytes = 0;
     bool has_page_checks = true;
+    bool tracks_access = false;
+    bool uses_dedup = false;
   };
+  // Changes a setting that only an uninitialised device can change.
+  template <typename Change>
+  Result<void> configure(Change change);
   struct Counters;
   struct Running;  // What an initialised device is made of.
 
@@ -153,6 +190,7 @@ class Device {
   const std::unique_ptr<Counters> counters_;
   // synchronizes itself
   mutable RequestGate gate_;
+  StopSignal is_stopping_{false};  // Relaxed: work in the background looks at it now and then.
   std::atomic<std::uint64_t> disk_bytes_{
       0};  // Relaxed: whoever depends on more goes through the gate.
   // changed only with the gate closed and lifecycle_mutex_ held; read inside the gate

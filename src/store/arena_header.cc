@@ -37,7 +37,9 @@ struct StoredHeader {
   std::array<char, 8> magic = kMagic;
   std::uint32_t version = kVersion;
   std::uint8_t has_page_checks = 0;
-  std::array<std::uint8_t, 3> spare{};
+  std::uint8_t tracks_access = 0;
+  std::uint8_t uses_dedup = 0;
+  std::uint8_t spare = 0;
   std::uint64_t disk_pages = 0;
   ArenaLayout layout;
   std::array<StoredCodec, kAlgorithmCount> codecs;
@@ -85,6 +87,8 @@ void write_arena_header(const Arena& arena, const ArenaLayout& layout, const Sto
   UZ_CHECK(arena.bytes() == layout.arena_bytes);
   StoredHeader header;
   header.has_page_checks = config.has_page_checks ? 1 : 0;
+  header.tracks_access = config.tracks_access ? 1 : 0;
+  header.uses_dedup = config.uses_dedup ? 1 : 0;
   header.disk_pages = config.disk_pages;
   header.layout = layout;
   std::uint64_t end = sizeof header;
@@ -120,6 +124,8 @@ Result<StoreConfig> read_arena_header(const Arena& arena) {
   StoreConfig config;
   config.disk_pages = header.disk_pages;
   config.has_page_checks = header.has_page_checks != 0;
+  config.tracks_access = header.tracks_access != 0;
+  config.uses_dedup = header.uses_dedup != 0;
   for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
     const StoredCodec& stored = header.codecs[i];
     if (stored.id == 0) continue;

@@ -34,6 +34,8 @@ struct StoreConfig {
   std::uint64_t disk_pages = 0;
   std::array<CodecChoice, kAlgorithmCount> codecs;
   bool has_page_checks = true;
+  bool tracks_access = false;  // 4 bytes a page: when it was used last.
+  bool uses_dedup = false;
 };
 
 struct ArenaLayout {

@@ -24,6 +24,7 @@ class ClusterMaker {
         request_(request),
         stop_(stop),
         compressor_(compressor),
+        cpu_(request.most_cpu),
         pages_(std::move(pages)),
         stream_(std::move(stream)) {}
 
@@ -32,6 +33,7 @@ class ClusterMaker {
     walk(0, regions.pages_end);
     walk(regions.shared_begin, store_.shared_slots().end());
     if (error_) return tl::unexpected(*error_);
+    outcome_.has_seen_all = !is_done();
     return outcome_;
   }
 
@@ -41,8 +43,8 @@ class ClusterMaker {
     std::uint64_t cost_bytes = 0;  // Of the pool, now.
   };
 
-  [[nodiscard]] bool is_done() const {
-    return stop_.load(std::memory_order_relaxed) || error_ ||
+  [[nodiscard]] bool is_done() {
+    return stop_.load(std::memory_order_relaxed) || error_ || cpu_.is_spent() ||
            (request_.most_pages && outcome_.tried_pages >= *request_.most_pages);
   }
 
@@ -149,6 +151,7 @@ class ClusterMaker {
   const ClusterRequest& request_;
   const StopSignal& stop_;
   ClusterCompressor& compressor_;
+  CpuBudget cpu_;
   SparseArray<std::byte> pages_;
   SparseArray<std::byte> stream_;
   std::array<Candidate, kMostClusterPages> group_;

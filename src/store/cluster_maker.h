@@ -24,6 +24,7 @@ struct ClusterRequest {
   std::size_t cluster_pages = 16;  // 2 to kMostClusterPages.
   int level = 3;                   // Of zstd.
   std::optional<std::uint64_t> most_pages = std::nullopt;
+  std::optional<std::chrono::microseconds> most_cpu = std::nullopt;
   // Only the living pages of mostly dead clusters.
   bool only_mostly_dead = false;
 };

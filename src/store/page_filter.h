@@ -3,7 +3,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <ctime>
+#include <optional>
 
 #include "store/slot_word.h"
 
@@ -14,10 +17,11 @@ enum class PageType { All, Idle, Huge, HugeIdle, Incompressible };
 
 struct PageFilter {
   PageType type = PageType::All;
-  int least_age = 0;  // In rounds of the policy without an access.
+  int least_age = 0;  // Ages as the policy's sweeps make them.
+  int below_age = SlotWord::kMostAge + 1;
 
   [[nodiscard]] bool wants(SlotWord word) const {
-    if (word.age() < least_age) return false;
+    if (word.age() < least_age || word.age() >= below_age) return false;
     const bool is_huge = word.state() == SlotState::Raw;
     switch (type) {
       case PageType::All:
@@ -37,5 +41,29 @@ struct PageFilter {
 
 // Set from any thread to end work in the background soon; what is done by then stays.
 using StopSignal = std::atomic<bool>;
+
+// How much of the thread's CPU time work in the background may use.
+class CpuBudget {
+ public:
+  // Absent: as much as it takes.
+  explicit CpuBudget(std::optional<std::chrono::microseconds> most)
+      : end_(most ? std::optional(used() + *most) : std::nullopt) {}
+  // Looks at the clock at every 16th call.
+  [[nodiscard]] bool is_spent() {
+    if (!end_ || is_spent_) return is_spent_;
+    if (++calls_ % 16 == 0) is_spent_ = used() >= *end_;
+    return is_spent_;
+  }
+
+ private:
+  static std::chrono::nanoseconds used() {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  }
+  std::optional<std::chrono::nanoseconds> end_;
+  unsigned calls_ = 0;
+  bool is_spent_ = false;
+};
 
 }  // namespace uzram

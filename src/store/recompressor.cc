@@ -19,7 +19,7 @@ class Recompressor {
  public:
   Recompressor(Store& store, const RecompressRequest& request, const StopSignal& stop,
                Compressor& compressor)
-      : store_(store), request_(request), stop_(stop), compressor_(compressor) {
+      : store_(store), request_(request), stop_(stop), compressor_(compressor), cpu_(request.most_cpu) {
     for (int priority = 1; priority < kAlgorithmCount; ++priority)
       if (store.codec_at(priority) != nullptr) top_priority_ = priority;
   }
@@ -40,6 +40,7 @@ class Recompressor {
       high = low;
     }
     if (error_) return tl::unexpected(*error_);
+    outcome_.has_seen_all = !is_done();
     return outcome_;
   }
 
@@ -49,8 +50,8 @@ class Recompressor {
   }
   static std::size_t bucket_of(SlotWord word) { return bytes_of(word) / kBucketBytes; }
 
-  [[nodiscard]] bool is_done() const {
-    return stop_.load(std::memory_order_relaxed) || error_ ||
+  [[nodiscard]] bool is_done() {
+    return stop_.load(std::memory_order_relaxed) || error_ || cpu_.is_spent() ||
            (request_.most_pages && outcome_.tried_pages >= *request_.most_pages);
   }
   [[nodiscard]] bool is_candidate(SlotWord word) const {
@@ -115,6 +116,7 @@ class Recompressor {
   const RecompressRequest& request_;
   const StopSignal& stop_;
   Compressor& compressor_;
+  CpuBudget cpu_;
   int top_priority_ = 0;
   std::optional<Error> error_;
   BackgroundOutcome outcome_;

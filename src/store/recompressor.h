@@ -25,12 +25,14 @@ struct RecompressRequest {
   int priority = 1;                                        // 1 to 3.
   std::size_t threshold_bytes = 0;                         // Packed pages below stay; 0: none.
   std::optional<std::uint64_t> most_pages = std::nullopt;  // Attempts, not successes.
+  std::optional<std::chrono::microseconds> most_cpu = std::nullopt;
 };
 
 struct BackgroundOutcome {
   std::uint64_t tried_pages = 0;
   std::uint64_t changed_pages = 0;
   std::uint64_t saved_bytes = 0;  // Of the pool.
+  bool has_seen_all = false;      // Came to the end of the device.
 };
 
 Result<BackgroundOutcome> recompress(Store& store, const RecompressRequest& request,

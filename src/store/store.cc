@@ -37,6 +37,7 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       pool_(std::move(parts.pool)),
       shared_(std::move(parts.shared)),
       clusters_(std::move(parts.clusters)),
+      access_seconds_(std::move(parts.access_seconds)),
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
       cluster_cache_(parts.lanes.read.size()),
@@ -58,6 +59,11 @@ Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::uniqu
   auto clusters = SharedSlots::create(regions.shared_end, regions.cluster_end);
   if (!clusters) return tl::unexpected(clusters.error());
   parts.clusters = std::move(*clusters);
+  if (config.tracks_access) {
+    auto times = AccessTimes::create(config.disk_pages);
+    if (!times) return tl::unexpected(times.error());
+    parts.access_seconds = std::move(*times);
+  }
   return std::unique_ptr<Store>(new Store(config, std::move(arena), layout, std::move(parts)));
 }
 
@@ -146,6 +152,12 @@ LimitRule Store::limit_rule(std::size_t new_bytes, SlotWord old_word) const {
   return grows ? LimitRule::Obey : LimitRule::Exceed;
 }
 
+std::uint32_t Store::boot_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint32_t>(now.tv_sec);
+}
+
 // --- write
 
 Result<SlotWord> Store::build_same(std::uint64_t pattern, SlotWord old_word) {
@@ -186,6 +198,7 @@ Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content
   const Result<SlotWord> fresh = build(lane, content, seen);
   if (!fresh) return tl::unexpected(fresh.error());
   retire(table_.publish(page, *fresh), *fresh);
+  note_access(page);
   return {};
 }
 
@@ -219,6 +232,7 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
     return tl::unexpected(fresh.error());
   }
   retire(table_.publish_claimed(page, *fresh), *fresh);
+  note_access(page);
   return {};
 }
 

@@ -66,6 +66,12 @@ class Store {
 
   // What a page is, without reading it. Busy and claimed are cleared.
   [[nodiscard]] SlotWord word_of(PageIndex page) const;
+  // When the page was used last, in seconds since boot; 0 when accesses are not tracked.
+  [[nodiscard]] std::uint32_t access_seconds(PageIndex page) const {
+    if (!access_seconds_) return 0;
+    return (*access_seconds_)[page.value].load(std::memory_order_relaxed);
+  }
+  static std::uint32_t boot_seconds();
   // The first page at or after `page` that may hold something; disk_pages when there is none.
   [[nodiscard]] PageIndex next_touched(PageIndex page) const {
     return {table_.next_touched(page.value, config_.disk_pages)};
@@ -97,7 +103,7 @@ class Store {
   }
   // Counts of users behind shared and cluster slots.
   [[nodiscard]] std::uint64_t slot_metadata_bytes() const {
-    return shared_->memory_bytes() + clusters_->memory_bytes();
+    return shared_->memory_bytes() + clusters_->memory_bytes() + access_bytes();
   }
 
   // Every law that a quiet moment can show: sums against slots, objects against slots, checks
@@ -154,11 +160,13 @@ class Store {
   }
 
  private:
+  using AccessTimes = SparseArray<std::atomic<std::uint32_t>>;
   // What is made before a store is.
   struct Parts {
     std::unique_ptr<Pool> pool;
     std::unique_ptr<SharedSlots> shared;
     std::unique_ptr<SharedSlots> clusters;
+    std::optional<AccessTimes> access_seconds;
     std::vector<std::unique_ptr<Codec>> codecs;
     Lanes lanes;
   };
@@ -186,6 +194,14 @@ class Store {
   Result<void> unpack_fetched(ReadLane& lane, const Fetched& fetched, PageBuffer out) const;
   // `object` holds the word's object.
   Result<void> unpack(ReadLane& lane, SlotWord word, ConstBytes object, PageBuffer out) const;
+  void note_access(PageIndex page) {
+    if (access_seconds_)
+      (*access_seconds_)[page.value].store(boot_seconds(), std::memory_order_relaxed);
+  }
+  // Where pages are, there are their access times.
+  [[nodiscard]] std::uint64_t access_bytes() const {
+    return access_seconds_ ? table_.touched_bytes() / 2 : 0;
+  }
   // After a publish: counts, and drops the old word's content.
   void retire(SlotWord old_word, SlotWord new_word);
   void drop_user(SharedSlots& slots, PageIndex slot, SlotKind kind);
@@ -223,6 +239,7 @@ class Store {
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<SharedSlots> shared_;
   const std::unique_ptr<SharedSlots> clusters_;
+  const std::optional<AccessTimes> access_seconds_;
   SlotTable table_;
   ClusterObjects cluster_objects_;
   ClusterCache cluster_cache_;

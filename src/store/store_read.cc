@@ -116,6 +116,7 @@ Result<void> Store::read_page(ReadLane& lane, PageIndex page, PageBuffer out) {
   const SlotWord word = table_.hold(page);
   const Result<void> done = read_held(lane, word, out);
   table_.release(page, word.accessed());
+  note_access(page);
   return done;
 }
 

@@ -140,6 +140,8 @@ Result<void> Store::recover() {
       const SlotWord kept = recovered_word(word, SlotKind::Page);
       if (kept != word) table_.overwrite({page}, kept);
       counters_.replace(SlotWord{}, kept);
+      // Nobody knows when; not long ago, then.
+      note_access({page});
     }
   };
   recover_pages(true);
