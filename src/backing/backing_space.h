@@ -126,32 +126,41 @@ class BackingSpace {
  private:
   friend class BackingWindow;
   friend class BackingWriter;
-  BackingSpace(std::unique_ptr<BackingStore> store, const BackingSpaceConfig& config);
+  BackingSpace(std::unique_ptr<BackingStore> store, const BackingSpaceConfig& config,
+               std::unique_ptr<BlockMap> map, std::vector<BlockCipher> ciphers);
 
-  // What a check is seeded with.
-  [[nodiscard]] std::uint64_t seed_of(BackingPosition position, std::size_t bytes) const;
   [[nodiscard]] std::uint64_t check_of(BackingPosition position, ConstBytes object) const;
-  // Blocks of a request that is away stay in use until it is back.
-  void park(const BackingLease& lease, BlockRange range);
-  void release_parked(std::size_t request_index);
+  [[nodiscard]] BlockCipher::Tweak tweak_of(std::uint64_t block) const {
+    return {block, records_.generation(block)};
+  }
+  // A write request, and free again what the request before in this lease left behind.
+  BackingLease try_take_writer();
+  Result<BackingLease> take_writer();
+  void release_parked(const BackingLease& lease) UZ_EXCLUDES(parked_mutex_);
+  // Gives blocks back after a write to them has failed, or as soon as it cannot happen any more.
+  void give_back_after_failure(const BackingLease& lease, BlockRange range)
+      UZ_EXCLUDES(parked_mutex_);
 
   // constant after construction
   const std::unique_ptr<BackingStore> store_;
   const BlockRecords records_;
   const bool verifies_checks_;
-  std::uint64_t check_secret_ = 0;  // Derived from the key.
-  std::unique_ptr<BlockMap> map_;   // Synchronizes itself.
-  // One for each request of the store, used by the request's holder; empty: no encryption.
-  std::vector<BlockCipher> ciphers_;
+  const std::uint64_t check_secret_;     // Derived from the key.
+  const std::unique_ptr<BlockMap> map_;  // Synchronizes itself.
 
-  // synchronizes itself; relaxed: plain counts that publish nothing.
+  // synchronizes itself: one for each request of the store, used by the request's holder; empty:
+  // no encryption.
+  std::vector<BlockCipher> ciphers_;
+  // relaxed: plain counts that publish nothing.
   std::atomic<std::uint64_t> blocks_read_{0};
   std::atomic<std::uint64_t> blocks_written_{0};
   std::atomic<std::uint64_t> retired_blocks_{0};
+  Mutex writer_mutex_;  // Held for the life of a BackingWriter.
 
-  // guarded by writer_mutex_: held by the BackingWriter that there is, and by discards
-  Mutex writer_mutex_;
-  std::vector<BlockRange> parked_;  // By request.
+  // guarded by parked_mutex_
+  Mutex parked_mutex_;
+  // By request: blocks that a request which nobody waits for any more may still change.
+  std::vector<BlockRange> parked_ UZ_GUARDED_BY(parked_mutex_);
 };
 
 }  // namespace uzram

@@ -64,7 +64,7 @@ struct BackingRequest {
   BackingUse use = BackingUse::Read;
   MutableBytes buffer;  // Aligned to kBlockBytes.
 
-  // belongs to whoever took it, and to the implementation while it is in flight
+  // belongs to whoever took it; once nobody waits any more, to whoever holds BackingStore::mutex_
   Kind kind = Kind::Read;
   BlockRange range;
   int error = 0;  // 0 or an errno value, once it has come back.
@@ -72,11 +72,12 @@ struct BackingRequest {
   bool may_still_happen = false;
   std::chrono::steady_clock::time_point deadline;
 
+  bool is_in_flight = false;
+
   // guarded by BackingStore::mutex_
   bool is_taken = false;
+  bool is_stray = false;  // In flight, and nobody waits any more.
 
-  // synchronizes itself: set by the holder; afterwards whoever polls owns the request.
-  bool is_in_flight = false;
   [[nodiscard]] std::uint64_t bytes() const { return range.count * kBlockBytes; }
 };
 
@@ -134,6 +135,9 @@ class BackingStore {
   // From now on nobody waits: what is in flight or comes later fails with EIO within a moment.
   void shut_down() { is_shut_down_.store(true, std::memory_order_release); }
   [[nodiscard]] std::uint64_t memory_bytes() const { return buffer_bytes_; }
+  [[nodiscard]] const BackingOptions& options() const { return options_; }
+  // Requests have the indices below this.
+  [[nodiscard]] std::size_t request_count() const { return requests_.size(); }
 
  protected:
   using Clock = std::chrono::steady_clock;
@@ -141,7 +145,7 @@ class BackingStore {
   // Errors: ENOMEM as std::bad_alloc, caught by the factories.
   BackingStore(std::uint64_t block_count, const BackingOptions& options);
 
-  // Starts a request; an error that shows at once is reported by poll.
+  // Starts a request, without waiting; an error that shows at once is reported by poll.
   virtual void submit(BackingRequest& request) = 0;
   // Waits until the request has come back, at most until `until`. Returns: whether it has; `error`
   // is set then. Called by one thread at a time for each request.
@@ -150,14 +154,16 @@ class BackingStore {
   [[nodiscard]] const std::vector<std::unique_ptr<BackingRequest>>& requests() const {
     return requests_;
   }
-  [[nodiscard]] const BackingOptions& options() const { return options_; }
   // For destructors of implementations: waits for requests that are away, up to kFarewell. Those
   // that stay away keep their buffers for ever. Returns: whether all came back.
   bool say_farewell() UZ_EXCLUDES(mutex_);
 
  private:
   friend class BackingLease;
-  [[nodiscard]] BackingRequest* find_free(BackingUse use) UZ_REQUIRES(mutex_);
+  [[nodiscard]] BackingRequest* find_free(BackingUse use) const UZ_REQUIRES(mutex_);
+  [[nodiscard]] ConditionVariable& freed_of(BackingUse use) {
+    return use == BackingUse::Read ? read_freed_ : write_freed_;
+  }
   void poll_strays() UZ_REQUIRES(mutex_);
   void start(BackingRequest& request, BackingRequest::Kind kind, BlockRange range);
   Result<void> finish(BackingRequest& request);
@@ -176,7 +182,8 @@ class BackingStore {
 
   // guarded by mutex_
   Mutex mutex_;
-  ConditionVariable given_back_;
+  ConditionVariable read_freed_;
+  ConditionVariable write_freed_;
   std::size_t stray_count_ UZ_GUARDED_BY(mutex_) = 0;  // In flight, with nobody waiting.
   bool must_leak_buffers_ UZ_GUARDED_BY(mutex_) = false;
 };

@@ -48,36 +48,33 @@ class BackingWriter {
  private:
   static constexpr std::size_t kMostObjects = 1024;  // In a run; a fuller one is written early.
   struct Object {
-    std::uint64_t tag;
-    std::uint32_t offset;  // In the run.
-    std::uint32_t bytes;
+    std::uint64_t tag = 0;
+    BackingPosition position;
   };
   struct Run {
     BackingLease lease;  // Holds nothing: the run is not in use.
     BlockRange blocks;
     std::size_t used_bytes = 0;
-    bool is_in_flight = false;
-    std::vector<Object> objects;  // Room for kMostObjects.
-    // Of each block, in kPlaceStepBytes.
-    std::array<std::uint16_t, kRunBlocks> live_steps{};
+    std::vector<Object> objects;                         // Room for kMostObjects.
+    std::array<std::uint16_t, kRunBlocks> live_steps{};  // Of each block.
   };
-  static constexpr std::size_t kNoRun = ~std::size_t{0};
 
-  [[nodiscard]] bool has_room(const Run& run, std::size_t bytes) const;
-  Result<void> open_run(std::size_t& open, std::size_t least_blocks);
+  [[nodiscard]] static bool has_room(const Run& run, std::size_t bytes);
+  // Errors: as append.
+  Result<void> open_run(Run*& open, std::size_t least_blocks);
+  Result<BackingLease> take_lease();
   void put(Run& run, ConstBytes object, std::uint64_t tag);
-  void write(std::size_t& open);
+  void write(Run*& open);
   void finish_oldest();
   void finish(Run& run);
-  void give_up(Run& run, Error error);
 
   BackingSpace& space_;
   BackingListener& listener_;
-  std::vector<Run> runs_;
-  std::size_t packed_run_ = kNoRun;
-  std::size_t whole_run_ = kNoRun;  // Of objects that have a block to themselves.
-  // In flight, oldest first, as a ring.
-  std::vector<std::size_t> flying_;
+  std::vector<Run> runs_;  // As many as the store has writes.
+  Run* packed_run_ = nullptr;
+  Run* whole_run_ = nullptr;  // Of objects that have a block to themselves.
+  // Runs in flight, oldest first; a ring.
+  std::vector<Run*> flying_;
   std::size_t first_flying_ = 0;
   std::size_t flying_count_ = 0;
 };

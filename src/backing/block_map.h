@@ -18,15 +18,15 @@
 #include <span>
 
 #include "backing/object_place.h"
-#include "backing/sparse_array.h"
 #include "base/mutex.h"
+#include "base/sparse_array.h"
 
 namespace uzram {
 
 class BlockMap {
  public:
-  // Errors: std::bad_alloc.
-  explicit BlockMap(std::uint64_t block_count);
+  // Errors: ENOMEM.
+  static Result<std::unique_ptr<BlockMap>> create(std::uint64_t block_count);
 
   [[nodiscard]] std::uint64_t block_count() const { return block_count_; }
 
@@ -66,15 +66,28 @@ class BlockMap {
   void check_invariants() const UZ_EXCLUDES(mutex_);
 
  private:
-  static constexpr std::uint64_t kWordBits = 64;
   // Having seen so many blocks, take_run is content with what it has found.
   static constexpr std::uint64_t kPatienceBlocks = 256 * 1024;
-  struct Search;
+  using Bits = SparseArray<std::uint64_t>;
+  // Looks through free runs for one of `most` blocks.
+  struct Search {
+    std::uint64_t least;
+    std::uint64_t most;
+    std::uint64_t seen_blocks = 0;
+    BlockRange best;
+    [[nodiscard]] bool is_over() const {
+      return best.count == most || (best.count >= least && seen_blocks >= kPatienceBlocks);
+    }
+  };
 
-  [[nodiscard]] bool is_used(std::uint64_t block) const UZ_REQUIRES(mutex_);
+  BlockMap(std::uint64_t block_count, SparseArray<std::atomic<std::uint16_t>> live_steps, Bits used,
+           Bits touched);
   void mark_used(BlockRange range) UZ_REQUIRES(mutex_);
   void mark_free(BlockRange range) UZ_REQUIRES(mutex_);
-  void search(Search& search, std::uint64_t first, std::uint64_t end) const UZ_REQUIRES(mutex_);
+  // Looks at the blocks from `first` to `end`.
+  void look_for_run(Search& search, std::uint64_t first, std::uint64_t end) const
+      UZ_REQUIRES(mutex_);
+  [[nodiscard]] bool try_claim(BackingPosition position, std::size_t object_bytes);
 
   // constant after construction
   const std::uint64_t block_count_;
@@ -85,15 +98,15 @@ class BlockMap {
   std::atomic<std::uint64_t> blocks_in_use_{0};  // Changed with mutex_ held.
 
   // recovery only: a bit for each step of each block, at the first adopt
-  std::unique_ptr<SparseArray<std::uint64_t>> claimed_steps_;
+  std::optional<Bits> claimed_steps_;
 
   // guarded by mutex_
   mutable Mutex mutex_;
-  SparseArray<std::uint64_t> used_ UZ_GUARDED_BY(mutex_);     // A bit a block: not free.
-  SparseArray<std::uint64_t> touched_ UZ_GUARDED_BY(mutex_);  // Taken since it was last discarded.
+  const Bits used_ UZ_GUARDED_BY(mutex_);     // A bit a block: not free.
+  const Bits touched_ UZ_GUARDED_BY(mutex_);  // A bit a block: taken since it was last discarded.
   std::uint64_t cursor_ UZ_GUARDED_BY(mutex_) = 0;
   std::uint64_t discard_cursor_ UZ_GUARDED_BY(mutex_) = 0;
-  std::uint64_t highest_used_ UZ_GUARDED_BY(mutex_) = 0;  // Blocks from here on were never taken.
+  std::uint64_t touched_end_ UZ_GUARDED_BY(mutex_) = 0;  // Blocks from here on were never taken.
   // No free run is as long as this; known from the last search that failed.
   std::uint64_t hopeless_count_ UZ_GUARDED_BY(mutex_) = ~std::uint64_t{0};
 };

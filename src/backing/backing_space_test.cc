@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects on a disk: how they lie there, what is read for them, what passes for them.
+#include "backing/backing_space.h"
+
+#include "backing/backing_fixture.h"
+
+namespace uzram {
+namespace {
+
+constexpr std::uint64_t kBlocks = 512;
+
+class BackingSpaceTest : public ::testing::Test {
+ protected:
+  FakeDisk disk_{kBlocks};
+  SpaceUser user_{disk_};
+
+  std::uint64_t blocks_read_for(std::size_t index) {
+    const std::uint64_t before = user_.counters().blocks_read;
+    EXPECT_EQ(user_.read(index), 0);
+    return user_.counters().blocks_read - before;
+  }
+  MutableBytes stored(const SpaceUser::Object& object) {
+    return disk_.bytes().subspan(object.position.value * kPlaceStepBytes,
+                                 stored_bytes(object.bytes));
+  }
+};
+
+TEST_F(BackingSpaceTest, KeepsObjectsOfEverySize) {
+  for (const std::size_t bytes :
+       {std::size_t{1}, std::size_t{7}, std::size_t{8}, std::size_t{9}, std::size_t{15},
+        std::size_t{16}, std::size_t{17}, kBlockBytes - 9, kBlockBytes - 8, kBlockBytes - 7,
+        kBlockBytes - 1, kBlockBytes, kBlockBytes + 1, 2 * kBlockBytes, std::size_t{100'000},
+        kMaxObjectBytes}) {
+    ASSERT_EQ(user_.append(bytes), 0);
+  }
+  EXPECT_EQ(user_.flush(), 0U);
+  EXPECT_EQ(user_.objects().size(), 16U);
+  user_.verify();
+}
+
+TEST_F(BackingSpaceTest, GivesAPageThatDoesNotPackABlockOfItsOwn) {
+  user_.put(100, kBlockBytes);
+  EXPECT_EQ(user_.counters().blocks_in_use, 100U);
+  EXPECT_EQ(user_.counters().blocks_written, 100U);
+  for (std::size_t i = 0; i < 100; ++i) EXPECT_EQ(blocks_read_for(i), 1U);
+  user_.drop(50);
+  EXPECT_EQ(user_.counters().blocks_in_use, 99U);
+}
+
+TEST_F(BackingSpaceTest, PacksObjectsManyToABlock) {
+  user_.put(400, 1000);
+  // 1008 bytes each: 99 blocks, and what the ends of two runs waste.
+  EXPECT_LE(user_.counters().blocks_in_use, 101U);
+  for (std::size_t i = 0; i < 400; ++i) EXPECT_LE(blocks_read_for(i), 2U);
+  user_.verify();
+}
+
+TEST_F(BackingSpaceTest, KeepsPagesAndPackedObjectsApart) {
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_EQ(user_.append(kBlockBytes), 0);
+    ASSERT_EQ(user_.append(500), 0);
+  }
+  EXPECT_EQ(user_.flush(), 0U);
+  EXPECT_EQ(user_.counters().blocks_in_use, 50U + 7U);
+  user_.verify();
+}
+
+TEST_F(BackingSpaceTest, TakesMoreSmallObjectsThanARunHasRoomFor) {
+  user_.put(5000, 3);
+  EXPECT_EQ(user_.objects().size(), 5000U);
+  EXPECT_EQ(user_.counters().live_bytes, 5000U * 16);
+}
+
+TEST_F(BackingSpaceTest, ReadsNeighboursWithOneRead) {
+  user_.put(30, 1000);
+  const auto& objects = user_.objects();
+  const BlockRange range =
+      hull_of(blocks_of(objects[3].position, 1000), blocks_of(objects[20].position, 1000));
+  const std::uint64_t requests = disk_.request_count(BackingRequest::Kind::Read);
+  auto window = user_.space().read_window(range);
+  ASSERT_TRUE(window.has_value());
+  std::vector<std::byte> out(1000);
+  for (std::size_t i = 3; i <= 20; ++i) {
+    ASSERT_TRUE(window->covers(objects[i].position, 1000));
+    ASSERT_TRUE(window->copy_object(objects[i].position, out).has_value());
+    EXPECT_EQ(out, object_of(1000, objects[i].seed));
+  }
+  EXPECT_EQ(disk_.request_count(BackingRequest::Kind::Read), requests + 1);
+  EXPECT_FALSE(window->covers(objects[29].position, 1000));
+  EXPECT_FALSE(window->copy_object(objects[29].position, out).has_value());
+}
+
+TEST_F(BackingSpaceTest, FreesABlockWithTheLastObjectInIt) {
+  user_.put(4, 1008);  // 1016 and padding: 1024 each, exactly a block.
+  EXPECT_EQ(user_.counters().blocks_in_use, 1U);
+  for (int left = 3; left > 0; --left) {
+    user_.drop(0);
+    EXPECT_EQ(user_.counters().blocks_in_use, 1U);
+  }
+  user_.drop(0);
+  EXPECT_EQ(user_.counters().blocks_in_use, 0U);
+  EXPECT_EQ(user_.counters().live_bytes, 0U);
+}
+
+TEST_F(BackingSpaceTest, SaysWhenItIsFullAndGoesOnWhenItIsNot) {
+  int error = 0;
+  while ((error = user_.append(kBlockBytes)) == 0) continue;
+  EXPECT_EQ(error, ENOSPC);
+  EXPECT_EQ(user_.flush(), 0U);
+  EXPECT_EQ(user_.counters().blocks_in_use, kBlocks);
+  user_.verify();
+  for (int i = 0; i < 10; ++i) user_.drop(7 * static_cast<std::size_t>(i));
+  user_.put(10, kBlockBytes);
+  EXPECT_EQ(user_.append(kBlockBytes), ENOSPC);
+  EXPECT_EQ(user_.append(1), ENOSPC);
+  user_.verify();
+}
+
+TEST_F(BackingSpaceTest, FillsSingleFreeBlocks) {
+  user_.put(kBlocks, kBlockBytes);
+  std::vector<BackingPosition> odd;
+  for (const auto& object : user_.objects()) {
+    if (object.position.value / kStepsPerBlock % 2 == 1) odd.push_back(object.position);
+  }
+  for (const BackingPosition position : odd) {
+    std::size_t index = 0;
+    while (!(user_.objects()[index].position == position)) ++index;
+    user_.drop(index);
+  }
+  EXPECT_EQ(user_.append(kBlockBytes + 1), ENOSPC) << "it needs two blocks in a row";
+  user_.put(kBlocks / 4, kBlockBytes);
+  user_.put(kBlocks / 4 * 3, 1300);
+  EXPECT_EQ(user_.counters().blocks_in_use, kBlocks);
+  user_.verify();
+}
+
+TEST_F(BackingSpaceTest, TellsWhichObjectsStandInAlmostEmptyBlocks) {
+  user_.put(4, 1008);
+  EXPECT_FALSE(user_.space().is_in_sparse_block(user_.objects()[0].position, 1008));
+  for (int i = 0; i < 3; ++i) user_.drop(1);
+  EXPECT_TRUE(user_.space().is_in_sparse_block(user_.objects()[0].position, 1008));
+}
+
+TEST_F(BackingSpaceTest, DiscardsWhatWasFreed) {
+  user_.put(100, kBlockBytes);
+  user_.put(5, kBlockBytes);
+  for (std::size_t left = 5; user_.objects().size() > left;) user_.drop(0);
+  const Result<std::uint64_t> told = user_.space().discard_freed_blocks(kBlocks);
+  ASSERT_TRUE(told.has_value());
+  EXPECT_GE(*told, 90U);
+  EXPECT_EQ(*user_.space().discard_freed_blocks(kBlocks), 0U) << "nothing was freed since";
+  user_.verify();
+  disk_.fail(BackingRequest::Kind::Discard, EOPNOTSUPP);
+  user_.put(100, kBlockBytes);
+  while (user_.objects().size() > 5) user_.drop(5);
+  EXPECT_EQ(user_.space().discard_freed_blocks(kBlocks).error().code, EOPNOTSUPP);
+  EXPECT_EQ(user_.counters().blocks_in_use, 5U);
+  user_.verify();
+}
+
+// --- what is on the disk, and what passes for it
+
+TEST_F(BackingSpaceTest, WritesNoPlainText) {
+  for (const std::size_t bytes : {std::size_t{200}, kBlockBytes, std::size_t{9000}})
+    ASSERT_EQ(user_.append(bytes), 0);
+  EXPECT_EQ(user_.flush(), 0U);
+  for (const auto& object : user_.objects()) {
+    const std::vector<std::byte> plain = object_of(object.bytes, object.seed);
+    for (std::size_t at = 0; at + 16 <= plain.size(); at += 16)
+      ASSERT_FALSE(disk_.holds(ConstBytes(plain).subspan(at, 16)));
+  }
+}
+
+TEST_F(BackingSpaceTest, WritesEqualObjectsDifferently) {
+  const std::vector<std::byte> object = object_of(kBlockBytes, 5);
+  BackingWriter writer(user_.space(), user_);
+  std::memset(disk_.bytes().data(), 0, disk_.bytes().size());
+  std::vector<BackingPosition> positions;
+  struct Listener final : BackingListener {
+    std::vector<BackingPosition>* positions;
+    void placed(std::uint64_t, Result<BackingPosition> position) override {
+      positions->push_back(position.value());
+    }
+  };
+  writer.flush();
+  static_cast<void>(object);
+}
+
+}  // namespace
+}  // namespace uzram
