@@ -47,6 +47,18 @@ class SharedSlots {
   void add_users(PageIndex slot, std::uint32_t count) {
     of(slot).users.fetch_add(count, std::memory_order_relaxed);
   }
+  // From anybody. Returns: false when the slot has no users: it is being emptied, or free.
+  [[nodiscard]] bool try_add_user(PageIndex slot) {
+    std::atomic<std::uint32_t>& users = of(slot).users;
+    std::uint32_t count = users.load(std::memory_order_relaxed);
+    while (count != 0) {
+      if (users.compare_exchange_weak(count, count + 1, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
   // Returns: whether that was the last one; the slot's word is then the caller's to empty, before
   // give. Acquire and release: what other users did with the content is over.
   [[nodiscard]] bool drop_user(PageIndex slot) {

@@ -38,6 +38,7 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       shared_(std::move(parts.shared)),
       clusters_(std::move(parts.clusters)),
       access_seconds_(std::move(parts.access_seconds)),
+      dedup_(std::move(parts.dedup)),
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
       cluster_cache_(parts.lanes.read.size()),
@@ -63,6 +64,11 @@ Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::uniqu
     auto times = AccessTimes::create(config.disk_pages);
     if (!times) return tl::unexpected(times.error());
     parts.access_seconds = std::move(*times);
+  }
+  if (config.uses_dedup) {
+    auto index = DedupIndex::create(regions.shared_end, config.disk_pages);
+    if (!index) return tl::unexpected(index.error());
+    parts.dedup = std::move(*index);
   }
   return std::unique_ptr<Store>(new Store(config, std::move(arena), layout, std::move(parts)));
 }
@@ -133,6 +139,7 @@ void Store::drop(SlotWord word) {
 // The last user empties the slot before others can have it.
 void Store::drop_user(SharedSlots& slots, PageIndex slot, SlotKind kind) {
   if (!slots.drop_user(slot)) return;
+  if (dedup_ != nullptr && kind == SlotKind::Shared) dedup_->clear(slot);
   const SlotWord old_word = table_.publish(slot, SlotWord{});
   counters_.replace(old_word, SlotWord{}, kind);
   drop(old_word);
@@ -195,9 +202,10 @@ Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content
   table_.touch(page);
   const SlotWord seen = table_.load(page);
   if (object_bytes(seen) != 0) pool_->prefetch(seen.handle());
-  const Result<SlotWord> fresh = build(lane, content, seen);
+  const Result<Placed> fresh = place(lane, page, content, seen);
   if (!fresh) return tl::unexpected(fresh.error());
-  retire(table_.publish(page, *fresh), *fresh);
+  retire(table_.publish(page, fresh->word), fresh->word);
+  note_content(page, *fresh);
   note_access(page);
   return {};
 }
@@ -226,12 +234,13 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
     return was;
   }
   std::memcpy(content.data() + offset, data.data(), data.size());
-  const Result<SlotWord> fresh = build(*lane, content, table_.load(page));
+  const Result<Placed> fresh = place(*lane, page, content, table_.load(page));
   if (!fresh) {
     table_.unclaim(page);
     return tl::unexpected(fresh.error());
   }
-  retire(table_.publish_claimed(page, *fresh), *fresh);
+  retire(table_.publish_claimed(page, fresh->word), fresh->word);
+  note_content(page, *fresh);
   note_access(page);
   return {};
 }
@@ -245,6 +254,7 @@ void Store::free(PageIndex first, std::uint64_t page_count) {
        page = table_.next_touched(page + 1, end)) {
     if (table_.load({page}).is_empty()) continue;
     retire(table_.publish({page}, SlotWord{}), SlotWord{});
+    if (dedup_ != nullptr) dedup_->clear({page});
   }
 }
 

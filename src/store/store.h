@@ -31,8 +31,10 @@
 #include "store/arena_header.h"
 #include "store/cluster_cache.h"
 #include "store/cluster_object.h"
+#include "store/dedup_index.h"
 #include "store/lanes.h"
 #include "store/page_check.h"
+#include "store/page_filter.h"
 #include "store/shared_slots.h"
 #include "store/slot_table.h"
 #include "store/store_counters.h"
@@ -41,6 +43,11 @@ namespace uzram {
 
 // Whether pages have been changing since the last maintenance.
 enum class Pace { Busy, Rest };
+
+struct DedupStats {
+  std::uint64_t saved_bytes = 0;     // Packed bytes that pages would need for content they share.
+  std::uint64_t metadata_bytes = 0;  // Index, tags and shared slots.
+};
 
 class Store {
  public:
@@ -103,8 +110,13 @@ class Store {
   }
   // Counts of users behind shared and cluster slots.
   [[nodiscard]] std::uint64_t slot_metadata_bytes() const {
-    return shared_->memory_bytes() + clusters_->memory_bytes() + access_bytes();
+    return shared_->memory_bytes() + clusters_->memory_bytes() + access_bytes() + dedup_bytes();
   }
+
+  // Walks the shared slots; all zeros without deduplication.
+  [[nodiscard]] DedupStats dedup_stats() const;
+  // Finds out what content there is, after open; may take long.
+  void rebuild_dedup_index(const StopSignal& stop);
 
   // Every law that a quiet moment can show: sums against slots, objects against slots, checks
   // against bytes. Aborts on a violation.
@@ -167,6 +179,7 @@ class Store {
     std::unique_ptr<SharedSlots> shared;
     std::unique_ptr<SharedSlots> clusters;
     std::optional<AccessTimes> access_seconds;
+    std::unique_ptr<DedupIndex> dedup;
     std::vector<std::unique_ptr<Codec>> codecs;
     Lanes lanes;
   };
@@ -176,6 +189,18 @@ class Store {
                                              const ArenaLayout& layout, std::size_t lane_count);
 
   Result<void> write_page(WriteLane& lane, PageIndex page, PageView content);
+  // What a page shall say, not yet published: shared content, or an object of its own, whose tag is
+  // for the index then.
+  struct Placed {
+    SlotWord word;
+    ContentTag tag;
+  };
+  Result<Placed> place(WriteLane& lane, PageIndex page, PageView content, SlotWord old_word);
+  void note_content(PageIndex page, const Placed& placed);
+  std::optional<SlotWord> find_same_content(PageIndex page, PageView content, ContentTag tag);
+  bool join_shared(ReadLane& lane, PageIndex slot, PageView content);
+  std::optional<PageIndex> share_page(ReadLane& lane, PageIndex other, PageView content);
+  bool holds_content(ReadLane& lane, SlotWord word, PageView content);
   // The object for `content`, not yet published.
   Result<SlotWord> build(WriteLane& lane, PageView content, SlotWord old_word);
   Result<SlotWord> build_same(std::uint64_t pattern, SlotWord old_word);
@@ -201,6 +226,9 @@ class Store {
   // Where pages are, there are their access times.
   [[nodiscard]] std::uint64_t access_bytes() const {
     return access_seconds_ ? table_.touched_bytes() / 2 : 0;
+  }
+  [[nodiscard]] std::uint64_t dedup_bytes() const {
+    return dedup_ == nullptr ? 0 : dedup_->bucket_bytes() + table_.touched_bytes() / 2;
   }
   // After a publish: counts, and drops the old word's content.
   void retire(SlotWord old_word, SlotWord new_word);
@@ -240,6 +268,7 @@ class Store {
   const std::unique_ptr<SharedSlots> shared_;
   const std::unique_ptr<SharedSlots> clusters_;
   const std::optional<AccessTimes> access_seconds_;
+  const std::unique_ptr<DedupIndex> dedup_;  // Null: off.
   SlotTable table_;
   ClusterObjects cluster_objects_;
   ClusterCache cluster_cache_;

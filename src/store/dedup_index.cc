@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/dedup_index.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace uzram {
+namespace {
+
+// Linear hashing: buckets [0, count) with count between two powers of two.
+std::uint64_t address(std::uint32_t hash, std::uint64_t count) {
+  const std::uint64_t top = std::bit_ceil(count);
+  const std::uint64_t place = hash & (top - 1);
+  return place < count ? place : place - top / 2;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DedupIndex>> DedupIndex::create(std::uint64_t slot_count,
+                                                       std::uint64_t most_contents) {
+  const std::uint64_t most_buckets =
+      std::max(kFirstBuckets, most_contents * 100 / (kMostLoad * kBucketEntries) + 1);
+  auto buckets = SparseArray<Bucket>::create(most_buckets);
+  if (!buckets) return tl::unexpected(buckets.error());
+  auto tags = SparseArray<std::atomic<std::uint32_t>>::create(slot_count);
+  if (!tags) return tl::unexpected(tags.error());
+  return std::unique_ptr<DedupIndex>(new DedupIndex(std::move(*buckets), std::move(*tags)));
+}
+
+std::array<std::uint64_t, 2> DedupIndex::homes(ContentTag tag, std::uint64_t bucket_count) {
+  const std::uint32_t first = tag.value * 0x9e3779b1U;
+  const std::uint32_t second = (tag.value ^ 0x2545f491U) * 0x85ebca6bU;
+  return {address(first ^ first >> 15, bucket_count), address(second ^ second >> 13, bucket_count)};
+}
+
+void DedupIndex::prefetch(ContentTag tag) const {
+  for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed)))
+    __builtin_prefetch(&buckets_[home]);
+}
+
+DedupIndex::Candidates DedupIndex::find(ContentTag tag) const {
+  Candidates found;
+  for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed))) {
+    for (const std::atomic<std::uint64_t>& place : buckets_[home].entries) {
+      const std::uint64_t entry = place.load(std::memory_order_relaxed);
+      if (entry == 0 || tag_in(entry) != tag || found.count == kCandidates) continue;
+      found.slots[found.count++] = slot_in(entry);
+    }
+  }
+  return found;
+}
+
+bool DedupIndex::try_put(std::uint64_t bucket, std::uint64_t entry) {
+  for (std::atomic<std::uint64_t>& place : buckets_[bucket].entries) {
+    std::uint64_t none = 0;
+    if (place.load(std::memory_order_relaxed) == 0 &&
+        place.compare_exchange_strong(none, entry, std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void DedupIndex::insert(std::uint64_t entry) {
+  const ContentTag tag = tag_in(entry);
+  const std::array<std::uint64_t, 2> two =
+      homes(tag, bucket_count_.load(std::memory_order_relaxed));
+  const auto used = [this](std::uint64_t bucket) {
+    const auto& entries = buckets_[bucket].entries;
+    return std::count_if(entries.begin(), entries.end(), [](const auto& place) {
+      return place.load(std::memory_order_relaxed) != 0;
+    });
+  };
+  // The emptier of the two.
+  const bool is_first = used(two[0]) <= used(two[1]);
+  if (try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry)) {
+    entry_count_.fetch_add(1, std::memory_order_relaxed);
+    grow();
+    return;
+  }
+  // Both full, which growing makes rare: some other content is forgotten.
+  buckets_[two[0]].entries[tag.value % kBucketEntries].store(entry, std::memory_order_relaxed);
+}
+
+void DedupIndex::remove(std::uint64_t entry) {
+  const ContentTag tag = tag_in(entry);
+  for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed))) {
+    for (std::atomic<std::uint64_t>& place : buckets_[home].entries) {
+      std::uint64_t expected = entry;
+      if (place.load(std::memory_order_relaxed) == entry &&
+          place.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) {
+        entry_count_.fetch_sub(1, std::memory_order_relaxed);
+        return;
+      }
+    }
+  }
+}
+
+// Adds one bucket when the entries need it, and gives it its share of another's.
+void DedupIndex::grow() {
+  const std::uint64_t count = bucket_count_.load(std::memory_order_relaxed);
+  const std::uint64_t room = count * kBucketEntries * kMostLoad / 100;
+  if (entry_count_.load(std::memory_order_relaxed) <= room || count >= buckets_.size()) return;
+  if (!growth_mutex_.try_lock()) return;  // Somebody is at it.
+  const std::uint64_t fresh = bucket_count_.load(std::memory_order_relaxed);
+  if (fresh < buckets_.size()) {
+    const std::uint64_t source = fresh - std::bit_floor(fresh);
+    bucket_count_.store(fresh + 1, std::memory_order_relaxed);
+    for (std::atomic<std::uint64_t>& place : buckets_[source].entries) {
+      std::uint64_t entry = place.load(std::memory_order_relaxed);
+      if (entry == 0) continue;
+      const std::array<std::uint64_t, 2> two = homes(tag_in(entry), fresh + 1);
+      if (two[0] == source || two[1] == source) continue;
+      if (!place.compare_exchange_strong(entry, 0, std::memory_order_relaxed)) continue;
+      if (!try_put(fresh, entry)) entry_count_.fetch_sub(1, std::memory_order_relaxed);
+    }
+  }
+  growth_mutex_.unlock();
+}
+
+void DedupIndex::set(PageIndex slot, ContentTag tag) {
+  const ContentTag old{tags_[slot.value].exchange(tag.value, std::memory_order_relaxed)};
+  if (old == tag) return;
+  if (old.value != 0) remove(entry_of(slot, old));
+  insert(entry_of(slot, tag));
+}
+
+void DedupIndex::clear(PageIndex slot) {
+  if (tags_[slot.value].load(std::memory_order_relaxed) == 0) return;
+  const ContentTag old{tags_[slot.value].exchange(0, std::memory_order_relaxed)};
+  if (old.value != 0) remove(entry_of(slot, old));
+}
+
+void DedupIndex::move(PageIndex from, PageIndex to) {
+  const ContentTag tag = tag_of(from);
+  if (tag.value == 0) return;
+  clear(from);
+  set(to, tag);
+}
+
+}  // namespace uzram
