@@ -171,19 +171,147 @@ TEST_F(BackingSpaceTest, WritesNoPlainText) {
   }
 }
 
-TEST_F(BackingSpaceTest, WritesEqualObjectsDifferently) {
-  const std::vector<std::byte> object = object_of(kBlockBytes, 5);
-  BackingWriter writer(user_.space(), user_);
-  std::memset(disk_.bytes().data(), 0, disk_.bytes().size());
-  std::vector<BackingPosition> positions;
+// Changes between a write and a read what decides whether a content is the right one.
+class BackingContent : public ::testing::TestWithParam<bool> {
+ protected:
+  FakeDisk disk_{kBlocks};
+  SpaceUser user_{disk_};
+
+  void SetUp() override {
+    user_.set_encrypt(GetParam());
+    user_.reopen();
+    user_.put(1, kBlockBytes);
+    user_.put(1, 700);
+    user_.put(1, 9000);
+  }
+  [[nodiscard]] std::uint64_t first_block(std::size_t index) const {
+    return user_.objects()[index].position.value / kStepsPerBlock;
+  }
+  // Comes back with other settings.
+  void come_back() {
+    user_.reopen();
+    ASSERT_EQ(user_.adopt_all(), user_.objects().size());
+  }
+  void expect_all(int error) {
+    for (std::size_t i = 0; i < user_.objects().size(); ++i) EXPECT_EQ(user_.read(i), error) << i;
+  }
+};
+
+TEST_P(BackingContent, IsFoundAgainWithTheSameKey) {
+  come_back();
+  expect_all(0);
+}
+
+TEST_P(BackingContent, OfAnotherKeyDoesNotPass) {
+  user_.set_key(key_of(78));
+  come_back();
+  expect_all(EIO);
+}
+
+TEST_P(BackingContent, DoesNotPassWithASingleBitChanged) {
+  for (const std::size_t index : {std::size_t{0}, std::size_t{1}, std::size_t{2}}) {
+    const auto& object = user_.objects()[index];
+    const std::uint64_t first = object.position.value * kPlaceStepBytes;
+    for (const std::size_t at : {std::size_t{0}, object.bytes / 2, object.bytes - 1}) {
+      disk_.bytes()[first + at] ^= std::byte{4};
+      EXPECT_EQ(user_.read(index), EIO) << object.bytes << " bytes, byte " << at;
+      disk_.bytes()[first + at] ^= std::byte{4};
+      EXPECT_EQ(user_.read(index), 0);
+    }
+  }
+}
+
+TEST_P(BackingContent, OfAnotherBlockDoesNotPass) {
+  user_.put(1, kBlockBytes);
+  const std::uint64_t other = first_block(3);
+  std::vector<std::byte> saved(disk_.block(other).begin(), disk_.block(other).end());
+  std::copy_n(disk_.block(first_block(0)).begin(), kBlockBytes, disk_.block(other).begin());
+  EXPECT_EQ(user_.read(3), EIO);
+  std::copy(saved.begin(), saved.end(), disk_.block(other).begin());
+  EXPECT_EQ(user_.read(3), 0);
+}
+
+// The disk lost a write: an older object of the same size is still there.
+TEST_P(BackingContent, OfAnEarlierTimeDoesNotPass) {
+  for (const std::size_t bytes : {kBlockBytes, std::size_t{700}, std::size_t{9000}}) {
+    SCOPED_TRACE(bytes);
+    FakeDisk disk(4);
+    SpaceUser user(disk);
+    user.set_encrypt(GetParam());
+    user.reopen();
+    user.put(1, bytes);
+    const BackingPosition position = user.objects()[0].position;
+    const std::vector<std::byte> old(disk.bytes().begin(), disk.bytes().end());
+    user.drop(0);
+    while (user.objects().empty() || !(user.objects()[0].position == position)) {
+      user.drop_all();
+      user.put(1, bytes);
+    }
+    EXPECT_EQ(user.read(0), 0);
+    std::copy(old.begin(), old.end(), disk.bytes().begin());
+    EXPECT_EQ(user.read(0), EIO);
+  }
+}
+
+TEST_P(BackingContent, OfTheSameBytesLooksDifferentEachTime) {
   struct Listener final : BackingListener {
-    std::vector<BackingPosition>* positions;
+    std::vector<BackingPosition> positions;
     void placed(std::uint64_t, Result<BackingPosition> position) override {
-      positions->push_back(position.value());
+      positions.push_back(position.value());
     }
   };
+  Listener listener;
+  const std::vector<std::byte> object = object_of(kBlockBytes, 5);
+  BackingWriter writer(user_.space(), listener);
+  for (std::uint64_t tag = 0; tag < 2; ++tag) ASSERT_TRUE(writer.append(object, tag).has_value());
   writer.flush();
-  static_cast<void>(object);
+  ASSERT_EQ(listener.positions.size(), 2U);
+  const auto content = [&](std::size_t i) {
+    return disk_.block(listener.positions[i].value / kStepsPerBlock);
+  };
+  EXPECT_EQ(std::equal(content(0).begin(), content(0).end(), content(1).begin()), !GetParam());
+  EXPECT_EQ(disk_.holds(ConstBytes(object).first(64)), !GetParam());
+}
+
+TEST_P(BackingContent, PassesUncheckedWhenChecksAreOff) {
+  user_.set_verify(false);
+  come_back();
+  const auto& object = user_.objects()[1];
+  disk_.bytes()[object.position.value * kPlaceStepBytes] ^= std::byte{4};
+  std::vector<std::byte> out(object.bytes);
+  ASSERT_TRUE(user_.space().read(object.position, out).has_value());
+  EXPECT_NE(out, object_of(object.bytes, object.seed));
+}
+
+TEST_P(BackingContent, OutsideTheStoreIsAnErrorAndNoMore) {
+  std::vector<std::byte> out(700);
+  EXPECT_EQ(user_.space().read({kBlocks * kStepsPerBlock - 1}, out).error().code, EIO);
+  EXPECT_EQ(user_.space().read({~std::uint64_t{0}}, out).error().code, EIO);
+  EXPECT_EQ(user_.space().read_window({kBlocks - 1, 2}).error().code, EIO);
+  EXPECT_EQ(user_.space().read_window({0, kReadBlocks + 1}).error().code, EIO);
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, BackingContent, ::testing::Bool(), [](const auto& mode) {
+  return std::string(mode.param ? "Encrypted" : "Plain");
+});
+
+TEST(BackingSpaceLife, IsRefusedWithAKeyOfTwoEqualHalves) {
+  FakeDisk disk(4);
+  const RecordMemory records(4);
+  BackingKey key = key_of(1);
+  std::copy_n(key.begin(), kBackingKeyBytes / 2, key.begin() + kBackingKeyBytes / 2);
+  auto space = BackingSpace::create(std::make_unique<FakeStore>(disk, quick_options()),
+                                    {key, records.bytes()});
+  EXPECT_EQ(space.error().code, EINVAL);
+}
+
+TEST(BackingSpaceLife, CostsAlmostNothingOnAnUnusedTebibyte) {
+  const std::unique_ptr<BlockMap> map = std::move(*BlockMap::create(kMaxBackingBlocks));
+  EXPECT_EQ(map->memory_bytes(), 0U);
+  EXPECT_TRUE(map->take_run(1, 64).has_value());
+  EXPECT_LE(map->memory_bytes(), 1024U);
+  EXPECT_EQ(BackingSpace::record_bytes(kMaxBackingBlocks), kMaxBackingBlocks * 6);
+  EXPECT_EQ(BackingSpace::record_bytes(4 * kMaxBackingBlocks), kMaxBackingBlocks * 6);
 }
 
 }  // namespace

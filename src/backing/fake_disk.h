@@ -54,6 +54,11 @@ class FakeDisk {
     MutexLock lock(mutex_);
     is_held_up_ = true;
   }
+  // Requests from now on are answered at once; those that wait go on waiting.
+  void answer_new_requests() {
+    MutexLock lock(mutex_);
+    is_held_up_ = false;
+  }
   // Those that wait happen now, and no more are held up.
   void let_go() {
     MutexLock lock(mutex_);
