@@ -171,6 +171,22 @@ class CommandTest(unittest.TestCase):
             self.assertEqual(takes, told, command)
 
 
+class PolicyTest(unittest.TestCase):
+    def test_the_manual_has_every_setting_with_its_default(self):
+        words = re.findall(r'PolicyWord\{\s*"(\w+)",\s*"([^"]+)",\s*"([^"]+)"',
+                           sources()["policy/policy_words.cc"])
+        self.assertGreater(len(words), 20)
+        rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (\S+) \| (.+) \|$",
+                          text("docs/policy.md"), re.M)
+        self.assertEqual(words, [(key, value.replace("\\|", "|"), summary)
+                                 for key, value, _, summary in rows])
+        golden = "".join(re.findall(r'"([^"\n]*)"', re.search(
+            r"HaveTheseDefaults\)(.+?)\);", (ROOT / "src/policy/policy_settings_test.cc")
+            .read_text(encoding="utf-8"), re.S).group(1)))
+        self.assertEqual([f"{key}={default}" for key, _, default, _ in rows],
+                         re.findall(r"\w+=\S+", golden))
+
+
 class PackageTest(unittest.TestCase):
     def test_dev_and_the_list_of_dependencies_agree(self):
         script = text("dev")

@@ -16,7 +16,7 @@ using std::chrono::seconds;
 
 // Between one period and the next. The largest makes a ladder from the shortest threshold to the
 // longest possible: 16^5 > kLongestThreshold / kShortestThreshold.
-constexpr std::array<std::uint32_t, 6> kFactors = {1, 2, 3, 4, 8, 16};
+constexpr std::array<std::uint32_t, 5> kFactors = {1, 2, 3, 4, 16};
 static_assert(16 * 16 * 16 * 16 * 16 > kLongestThreshold / kShortestThreshold);
 // The smallest threshold is so many ticks.
 constexpr std::array<int, 4> kDivisions = {1, 2, 3, 4};

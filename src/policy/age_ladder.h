@@ -56,7 +56,7 @@ struct AgeLadder {
 inline constexpr std::chrono::seconds kShortestThreshold{1};
 inline constexpr std::chrono::seconds kLongestThreshold{std::chrono::hours(24 * 10)};
 
-// Requires: at least one threshold, each within the bounds. Takes about a millisecond.
+// Requires: at least one threshold, each within the bounds. Takes milliseconds.
 [[nodiscard]] AgeLadder make_age_ladder(std::span<const std::chrono::seconds> thresholds);
 
 }  // namespace uzram

@@ -57,8 +57,7 @@ void plan_sweep(Round& round) {
   const milliseconds due_at = round.state.last_sweep + tick;
   if (round.now() < due_at) {
     note.until = due_at;
-    note.text =
-        fmt::format("the next sweep over all ages is in {}", time_text(due_at - round.now()));
+    note.text = "waits for the next sweep over all ages";
     return;
   }
   if (round.cpu_left < microseconds(0)) {
@@ -93,10 +92,7 @@ struct Grant {
 Grant grant(const Round& round, Stage stage, std::uint64_t unit, std::uint64_t most) {
   const milliseconds next_round = round.now() + round.settings().round;
   if (round.now() < round.due_at) {
-    return {0,
-            fmt::format("the next round is in {}", time_text(round.due_at - round.now())),
-            round.due_at,
-            {}};
+    return {0, "waits for the next round", round.due_at, {}};
   }
   if (most < unit) {
     return {0, "waits: earlier stages take all pages of this round", next_round, {}};
@@ -193,35 +189,52 @@ void plan_writeback(Round& round) {
   if (others != 0 && pages_left != 0) write(WritebackPick::Any, others, "written back");
 }
 
+using Holds = std::array<std::optional<Hold>, kStageCount>;
+
+// From this age on a later stage takes the pages.
+int age_of_later_stage(const Round& round, const Holds& holds, Stage stage) {
+  int below_age = kPageAges;
+  for (const Stage later : kStages) {
+    if (later <= stage || !needs_cpu(stage) || !needs_cpu(later) || holds[index_of(later)])
+      continue;
+    below_age = std::min(below_age, round.note(later).age);
+  }
+  return below_age;
+}
+
+void plan_stage(Round& round, const Holds& holds, Stage stage) {
+  StageNote& note = round.note(stage);
+  const int below_age = age_of_later_stage(round, holds, stage);
+  const WritebackPick pick = round.settings().writeback_type == WritebackType::HugeIdle
+                                 ? WritebackPick::Huge
+                                 : WritebackPick::Any;
+  if (note.age != 0) {
+    note.eligible_pages = eligible_pages(round.snapshot.census, stage, pick, note.age, below_age);
+  }
+  if (const std::optional<Hold>& hold = holds[index_of(stage)]) {
+    hold_back(note, hold->text, hold->until);
+  } else if (note.age >= below_age) {
+    note.text = "a later stage takes the same pages";
+  } else if (note.eligible_pages == 0) {
+    note.text = fmt::format("waits for pages that are {}", age_words(round, stage));
+  } else if (stage == Stage::WriteBack) {
+    plan_writeback(round);
+  } else {
+    plan_packing(round, stage, below_age);
+  }
+}
+
 // Work after the sweep, in the order of the stages.
 void plan_work(Round& round) {
-  std::array<std::optional<Hold>, kStageCount> holds;
+  Holds holds;
   for (const Stage stage : kStages) holds[index_of(stage)] = hold_of(round, stage);
+  // Writeback needs little CPU, so it gets that first: packing would leave none.
+  plan_stage(round, holds, Stage::WriteBack);
   for (const Stage stage : kStages) {
-    if (stage == Stage::Idle) continue;
-    StageNote& note = round.note(stage);
-    int below_age = kPageAges;
-    for (const Stage later : kStages) {
-      const bool may_take = later > stage && needs_cpu(later) && !holds[index_of(later)];
-      if (may_take && needs_cpu(stage)) below_age = std::min(below_age, round.note(later).age);
-    }
-    const bool all_huge = round.settings().writeback_type == WritebackType::HugeIdle;
-    const WritebackPick pick = all_huge ? WritebackPick::Huge : WritebackPick::Any;
-    if (note.age != 0) {
-      note.eligible_pages = eligible_pages(round.snapshot.census, stage, pick, note.age, below_age);
-    }
-    if (const std::optional<Hold>& hold = holds[index_of(stage)]) {
-      hold_back(note, hold->text, hold->until);
-    } else if (note.age >= below_age) {
-      note.text = "a later stage takes the same pages";
-    } else if (note.eligible_pages == 0) {
-      note.text = fmt::format("waits for pages that are {}", age_words(round, stage));
-    } else if (stage == Stage::WriteBack) {
-      plan_writeback(round);
-    } else {
-      plan_packing(round, stage, below_age);
-    }
+    if (needs_cpu(stage)) plan_stage(round, holds, stage);
   }
+  std::stable_sort(round.decision.steps.begin(), round.decision.steps.end(),
+                   [](const PolicyStep& a, const PolicyStep& b) { return a.stage < b.stage; });
 }
 
 void choose_wake(Round& round) {

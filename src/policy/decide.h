@@ -15,8 +15,8 @@
 // Ranges:  where several stages could take a page, the last of them that is not held back takes
 //          it, so nothing is packed twice in a row. Writeback takes what is old enough in any form.
 // Rest:    a stage that has walked over the whole device rests until ages have advanced, or until
-//          pressure lowers its age. If it changed nothing, it rests for twice as many sweeps each
-//          time, up to 16.
+//          pressure lowers its age. If it changed next to nothing, it rests for twice as many
+//          sweeps each time, up to 16.
 // Laws:    nothing while off; budgets as in budgets.h; in a round at most max_pages for
 //          recompression and clusters together, and at most writeback_pages.
 // Threads: pure functions over values.
@@ -106,9 +106,11 @@ struct Decision {
 };
 
 struct StageRest {
-  std::uint64_t until_sweep = 0;  // Rests while fewer sweeps were made,
-  int age = 0;                    // and the stage would take no younger pages than this.
-  std::uint32_t sweeps = 0;       // How long it rested the last time.
+  std::uint64_t until_sweep = 0;    // Rests while fewer sweeps were made,
+  int age = 0;                      // and the stage would take no younger pages than this.
+  std::uint32_t sweeps = 0;         // How long it rested the last time.
+  std::uint64_t changed_pages = 0;  // In this walk over the device.
+  std::uint64_t failed_pages = 0;
   friend bool operator==(const StageRest&, const StageRest&) = default;
 };
 

@@ -30,6 +30,12 @@ bool takes(Stage stage, WritebackPick pick, PageForm form) {
   return form != PageForm::WrittenBack;
 }
 
+PageForm cluster_form(const PolicySettings& settings, int pages) {
+  if (settings.deep.after && pages >= settings.deep.pages) return PageForm::DeepCluster;
+  if (settings.large.after && pages >= settings.large.pages) return PageForm::LargeCluster;
+  return PageForm::SmallCluster;
+}
+
 std::uint64_t eligible_pages(const PageCensus& census, Stage stage, WritebackPick pick, int age,
                              int below_age) {
   std::uint64_t sum = 0;

@@ -13,6 +13,8 @@ using std::chrono::nanoseconds;
 // A rate over less time says little.
 constexpr milliseconds kShortestSample{100};
 constexpr std::uint32_t kLongestRestSweeps = 16;
+// A walk is in vain when fewer pages changed than one in so many that did not.
+constexpr std::uint64_t kWorthwhile = 16;
 constexpr std::uint64_t kLeastNanoseconds = 500;
 constexpr std::uint64_t kMostNanoseconds = 10'000'000;
 
@@ -70,12 +72,15 @@ void learn_cost(const StepResult& result, PolicyState& state) {
 
 void rest_after(const StepResult& result, int asked_age, PolicyState& state) {
   StageRest& rest = state.rests[index_of(result.stage)];
-  const bool was_in_vain = result.changed_pages == 0 && result.failed_pages != 0;
-  if (!was_in_vain) rest.sweeps = 0;
+  rest.changed_pages += result.changed_pages;
+  rest.failed_pages += result.failed_pages;
   if (!result.has_seen_all) return;
+  const bool was_in_vain = rest.changed_pages * kWorthwhile < rest.failed_pages;
   rest.sweeps = was_in_vain ? std::clamp(2 * rest.sweeps, 2U, kLongestRestSweeps) : 1;
   rest.until_sweep = state.sweep_count + rest.sweeps;
   rest.age = asked_age;
+  rest.changed_pages = 0;
+  rest.failed_pages = 0;
 }
 
 }  // namespace

@@ -55,7 +55,9 @@ struct StepResult {
   std::uint64_t changed_pages = 0;
   std::uint64_t failed_pages = 0;  // Looked at, and left as they were: they would not get smaller.
   std::chrono::microseconds cpu{};
-  bool has_seen_all = false;  // Walked over the whole device: nothing eligible is left for now.
+  // The walk has come to the end of the device. A step that stops for its budget stops in the
+  // middle, and the next one of its kind goes on from there.
+  bool has_seen_all = false;
 };
 
 enum class BackingState : std::uint8_t { Works, Stalls, Full, Failed };

@@ -54,12 +54,9 @@ std::optional<Hold> hold_writeback(const Round& round) {
 std::optional<Hold> hold_backoff(const Round& round) {
   const milliseconds until = round.state.backoff_until;
   if (round.now() >= until || round.decision.pressure == PressureLevel::Hard) return std::nullopt;
-  return Hold{
-      fmt::format("backs off for {}: there were {} foreground requests a second, a burst is "
-                  "more than {}",
-                  time_text(until - round.now()), round.state.burst_requests,
-                  round.settings().burst.value_or(0)),
-      until};
+  return Hold{fmt::format("backs off: {} foreground requests a second, a burst is above {}",
+                          round.state.burst_requests, round.settings().burst.value_or(0)),
+              until};
 }
 
 std::optional<Hold> hold_rest(const Round& round, Stage stage) {

@@ -15,8 +15,8 @@
 
 namespace uzram {
 
-// While there are pages, somebody looks so often: PSI's shortest average is over 10 seconds, and the
-// rate of requests is measured between two looks.
+// While there are pages, somebody looks so often: PSI's shortest average is over 10 seconds, and
+// the rate of requests is measured between two looks.
 inline constexpr std::chrono::milliseconds kLook{10'000};
 
 struct Round {

@@ -120,6 +120,7 @@ std::string duration_text(seconds duration) {
 std::string bytes_text(std::uint64_t bytes) { return exact_text(bytes, kByteUnits); }
 
 std::string time_text(milliseconds time) {
+  if (time == milliseconds(0)) return "0s";
   if (time < seconds(1)) return fmt::format("{}ms", time.count());
   std::uint64_t left = count_of(std::chrono::duration_cast<seconds>(time));
   // The largest unit, and the next smaller one where it is not 0.
