@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "app/size_text.h"
+#include "control/size_text.h"
 
 namespace uzram {
 

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/size_text.h"
+#include "control/size_text.h"
 
 namespace uzram {
 

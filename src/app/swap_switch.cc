@@ -8,7 +8,7 @@
 
 #include "app/block_use.h"
 #include "app/run_program.h"
-#include "app/size_text.h"
+#include "control/size_text.h"
 #include "control/device_json.h"
 #include "device/device.h"
 

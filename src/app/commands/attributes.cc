@@ -7,7 +7,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
-#include "app/size_text.h"
+#include "control/size_text.h"
 #include "control/attribute_table.h"
 
 namespace uzram {
@@ -85,7 +85,7 @@ InputResult<std::string> attribute_text(const SetWords& words) {
   }
   const std::string text = fmt::format("{}", fmt::join(words.value, " "));
   if (!attribute->is_size) return text;
-  const InputResult<std::uint64_t> bytes = read_size(words.attribute, text);
+  const InputResult<std::uint64_t> bytes = read_size(words.attribute + ": ", text);
   if (!bytes) return tl::unexpected<InputError>(bytes.error());
   return std::to_string(*bytes);
 }

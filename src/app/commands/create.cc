@@ -7,7 +7,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
-#include "app/size_text.h"
+#include "control/size_text.h"
 #include "codec/codec.h"
 #include "control/algorithm_attributes.h"
 
@@ -27,12 +27,12 @@ struct CreateWords {
 // Errors: EINVAL in words that name the option.
 InputResult<nlohmann::json> create_request(const CreateWords& words) {
   nlohmann::json request{{"op", "create"}};
-  const InputResult<std::uint64_t> size = read_size("--size", words.size);
+  const InputResult<std::uint64_t> size = read_size("--size: ", words.size);
   if (!size) return tl::unexpected<InputError>(size.error());
   if (*size == 0) return refuse(EINVAL, "--size: 0 is no size for a disk; write 512M, 1G or 4GiB");
   request["size"] = *size;
   if (!words.mem_limit.empty()) {
-    const InputResult<std::uint64_t> limit = read_size("--mem-limit", words.mem_limit);
+    const InputResult<std::uint64_t> limit = read_size("--mem-limit: ", words.mem_limit);
     if (!limit) return tl::unexpected<InputError>(limit.error());
     request["mem_limit"] = *limit;
   }

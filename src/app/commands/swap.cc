@@ -6,7 +6,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
-#include "app/size_text.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -23,7 +23,7 @@ constexpr int kHighestPriority = 32767;
 int run_swap_on(const CommandLine& line, const SwapWords& words) {
   nlohmann::json request{{"op", "swap_on"}, {"device", words.device}};
   if (!words.reserve.empty()) {
-    const InputResult<std::uint64_t> bytes = read_size("--reserve", words.reserve);
+    const InputResult<std::uint64_t> bytes = read_size("--reserve: ", words.reserve);
     if (!bytes) return say_usage(bytes.error().text);
     request["reserve"] = *bytes;
   }

@@ -8,6 +8,7 @@
 
 #include "control/algorithm_attributes.h"
 #include "control/attribute_table.h"
+#include "control/size_text.h"
 #include "device/device.h"
 
 namespace uzram {
@@ -17,8 +18,14 @@ namespace {
 // NBD carries sizes as signed 64-bit numbers in nbdkit; a page is left for rounding up.
 constexpr std::uint64_t kMostDiskBytes = std::numeric_limits<std::int64_t>::max() - kPageBytes + 1;
 
+InputResult<std::uint64_t> read_size_of(std::string_view key, std::string_view value) {
+  InputResult<std::uint64_t> bytes = read_size(fmt::format("{}=", key), value);
+  if (!bytes) bytes.error().text += fmt::format(", like {}=512M", key);
+  return bytes;
+}
+
 InputResult<void> take_size(PluginSettings& settings, std::string_view value) {
-  const InputResult<std::uint64_t> bytes = parse_size("size", value);
+  const InputResult<std::uint64_t> bytes = read_size_of("size", value);
   if (!bytes) return tl::unexpected<InputError>(bytes.error());
   if (*bytes == 0 || *bytes > kMostDiskBytes) {
     return refuse(EINVAL, fmt::format("size={} is not between 1 and 8E; try size=1G", value));
@@ -71,7 +78,7 @@ InputResult<void> take_dictionary(PluginSettings& settings, std::string_view val
 }
 
 InputResult<void> take_mem_limit(PluginSettings& settings, std::string_view value) {
-  const InputResult<std::uint64_t> bytes = parse_size("mem_limit", value);
+  const InputResult<std::uint64_t> bytes = read_size_of("mem_limit", value);
   if (!bytes) return tl::unexpected<InputError>(bytes.error());
   settings.mem_limit_bytes = *bytes;
   return {};
@@ -164,28 +171,6 @@ constexpr auto kHelp = make_help();
 const std::array<PluginKey, kPluginKeyCount>& plugin_keys() { return kPluginKeys; }
 
 const char* plugin_keys_help() { return kHelp.data(); }
-
-InputResult<std::uint64_t> parse_size(std::string_view name, std::string_view text) {
-  constexpr std::string_view kUnits = "KMGTPE";
-  const auto refused = [&] {
-    return refuse(EINVAL, fmt::format("{}={} is not a size; write bytes, or a number with K, M, G, "
-                                      "T, P or E, like {}=512M",
-                                      name, quote(text), name));
-  };
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{}) return refused();
-  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  if (unit.empty()) return number;
-  if (unit.ends_with("iB")) unit.remove_suffix(2);
-  if (unit.size() != 1) return refused();
-  const char letter = unit[0] >= 'a' ? static_cast<char>(unit[0] - 'a' + 'A') : unit[0];
-  const std::size_t position = kUnits.find(letter);
-  if (position == std::string_view::npos) return refused();
-  const auto shift = static_cast<unsigned>(10 * (position + 1));
-  if (number > std::numeric_limits<std::uint64_t>::max() >> shift) return refused();
-  return number << shift;
-}
 
 InputResult<void> take_key(PluginSettings& settings, std::string_view name,
                            std::string_view value) {

@@ -4,7 +4,7 @@
 // What:    the table of keys, their syntax, and what they do to a device. Not here: nbdkit's
 //          callbacks (plugin.cc), the life of the device (served_device.h), which levels an
 //          algorithm takes (codec/).
-// Units:   sizes are bytes; a text may end in K, M, G, T, P or E, each with or without "iB".
+// Units:   sizes are bytes, written as control/size_text.h reads them.
 // Errors:  every refusal is an InputError whose line says what would have been right.
 // Threads: none of it is shared; nbdkit calls from one thread before it serves.
 // Proof:   plugin_settings_test.cc; tests/nbd/manual_test.py holds the table against the manual
@@ -47,9 +47,6 @@ inline constexpr std::size_t kPluginKeyCount = 8;
 [[nodiscard]] const std::array<PluginKey, kPluginKeyCount>& plugin_keys();
 // The table as `nbdkit uzram --help` prints it.
 [[nodiscard]] const char* plugin_keys_help();
-
-// A size in bytes: digits, then an optional unit.
-[[nodiscard]] InputResult<std::uint64_t> parse_size(std::string_view name, std::string_view text);
 
 // One KEY=VALUE. A key that is given twice counts the second time.
 [[nodiscard]] InputResult<void> take_key(PluginSettings& settings, std::string_view name,

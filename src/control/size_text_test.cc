@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/size_text.h"
+#include "control/size_text.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ TEST(ReadSize, TakesBytesAndUnitsOf1024) {
                                                          {"0x1M", 1ULL << 20},
                                                          {"18446744073709551615", ~0ULL}};
   for (const auto& [text, bytes] : sizes) {
-    const InputResult<std::uint64_t> size = read_size("--size", text);
+    const InputResult<std::uint64_t> size = read_size("--size: ", text);
     ASSERT_TRUE(size) << text;
     EXPECT_EQ(*size, bytes) << text;
   }
@@ -31,7 +31,7 @@ TEST(ReadSize, TakesBytesAndUnitsOf1024) {
 TEST(ReadSize, RefusesTypingErrorsAndSaysWhatWouldBeRight) {
   for (const auto text : {"", " 1G", "1G ", "1 G", "-1", "+1", "1.5G", "G", "1GB", "1Gib", "1GiBs",
                           "1X", "1KK", "abc", "0x", "0xg", "1iB", "1\n"}) {
-    const InputResult<std::uint64_t> size = read_size("--size", text);
+    const InputResult<std::uint64_t> size = read_size("--size: ", text);
     ASSERT_FALSE(size) << text;
     EXPECT_EQ(size.error().code, EINVAL);
     EXPECT_THAT(size.error().text, testing::StartsWith("--size: "));
@@ -42,7 +42,7 @@ TEST(ReadSize, RefusesTypingErrorsAndSaysWhatWouldBeRight) {
 TEST(ReadSize, RefusesWhatIsBeyond64Bits) {
   for (const auto text : {"16E", "18446744073709551616", "99999999999999999999999",
                           "0x10000000000000000", "17592186044416M"}) {
-    const InputResult<std::uint64_t> size = read_size("mem_limit", text);
+    const InputResult<std::uint64_t> size = read_size("mem_limit=", text);
     ASSERT_FALSE(size) << text;
     EXPECT_THAT(size.error().text, testing::HasSubstr("too large"));
   }

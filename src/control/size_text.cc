@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "app/size_text.h"
+#include "control/size_text.h"
 
 #include <fmt/format.h>
 
@@ -25,7 +25,7 @@ Result<unsigned> unit_shift(std::string_view unit) {
 
 }  // namespace
 
-InputResult<std::uint64_t> read_size(std::string_view what, std::string_view text) {
+InputResult<std::uint64_t> read_size(std::string_view label, std::string_view text) {
   const bool is_hexadecimal = text.starts_with("0x") || text.starts_with("0X");
   const std::string_view digits = is_hexadecimal ? text.substr(2) : text;
   std::uint64_t number = 0;
@@ -34,12 +34,12 @@ InputResult<std::uint64_t> read_size(std::string_view what, std::string_view tex
   const std::string_view unit(parsed.ptr, static_cast<std::size_t>(end - parsed.ptr));
   const Result<unsigned> shift = unit_shift(unit);
   if (parsed.ec == std::errc::invalid_argument || !shift) {
-    return refuse(EINVAL, fmt::format("{}: {} is not a size; write bytes, 512M, 1G or 4GiB", what,
+    return refuse(EINVAL, fmt::format("{}{} is not a size; write bytes, 512M, 1G or 4GiB", label,
                                       quote(text)));
   }
   if (parsed.ec != std::errc{} || number > std::numeric_limits<std::uint64_t>::max() >> *shift) {
-    return refuse(
-        EINVAL, fmt::format("{}: {} is too large; at most 15E can be written", what, quote(text)));
+    return refuse(EINVAL,
+                  fmt::format("{}{} is too large; at most 15E can be written", label, quote(text)));
   }
   return number << *shift;
 }
