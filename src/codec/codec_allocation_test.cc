@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "codec/cluster_codec.h"
 #include "codec/codec.h"
 #include "codec/codec_rows.h"
 #include "codec/page_kinds.h"
@@ -170,6 +171,65 @@ TEST_P(Allocation, FailingInAFactoryIsReportedAsSuch) {
   while (make_all(GetParam(), params, failing_allocation) == ENOMEM) ++failing_allocation;
   EXPECT_EQ(make_all(GetParam(), params, failing_allocation), 0);
   EXPECT_GE(failing_allocation, 4U) << "a codec and two contexts are three allocations at least";
+}
+
+// --- clusters of pages
+
+class ClusterAllocation : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+  }
+};
+
+// Clusters of any size into ample and into too little room, unpacked in part, whole, and damaged.
+std::size_t allocations_while_clustering(int level) {
+  const auto compressor = ClusterCompressor::make(level, kClusterMostPages).value();
+  const auto decompressor = ClusterDecompressor::make().value();
+  std::vector<std::byte> pages(kClusterMostPages * kPageBytes);
+  std::vector<std::byte> packed(2 * pages.size());
+  std::vector<std::byte> out(pages.size());
+  std::size_t allocations = 0;
+  for (std::size_t round = 0; round < (level < 10 ? 62 : 20); ++round) {
+    const std::size_t page_count = 2 + round % 31;
+    const MutableBytes part = MutableBytes(pages).first(page_count * kPageBytes);
+    PageMaker(round).fill(kPageKinds[round % kPageKinds.size()], part);
+    const std::size_t before = allocation_count;
+    static_cast<void>(compressor->compress(part, MutableBytes(packed).first(round * 40)));
+    const auto packed_bytes = compressor->compress(part, packed);
+    for (const std::size_t number : {std::size_t{0}, page_count / 2, page_count - 1, page_count}) {
+      if (number % 3 != 1)
+        static_cast<void>(decompressor->start(ConstBytes(packed).first(*packed_bytes), out));
+      static_cast<void>(decompressor->unpack_through(number));
+    }
+    packed[*packed_bytes / 2] ^= std::byte{0x40};
+    static_cast<void>(decompressor->start(ConstBytes(packed).first(*packed_bytes), out));
+    static_cast<void>(decompressor->unpack_through(page_count - 1));
+    allocations += allocation_count - before;
+  }
+  return allocations;
+}
+
+TEST_F(ClusterAllocation, DoesNotHappenWhilePackingAndUnpacking) {
+  for (const int level : {-100, 1, 3, 9, 19, 22})
+    EXPECT_EQ(allocations_while_clustering(level), 0U) << level;
+}
+
+TEST_F(ClusterAllocation, FailingInAFactoryIsReportedAsSuch) {
+  const auto error_of = [](std::size_t failing_allocation, auto make) {
+    allocations_to_failure = failing_allocation;
+    const auto made = make();
+    allocations_to_failure = 0;
+    return made ? 0 : made.error().code;
+  };
+  const auto compressor = [] { return ClusterCompressor::make(3, kClusterMostPages); };
+  const auto decompressor = [] { return ClusterDecompressor::make(); };
+  for (const std::size_t failing_allocation : {1, 2}) {
+    EXPECT_EQ(error_of(failing_allocation, compressor), ENOMEM);
+    EXPECT_EQ(error_of(failing_allocation, decompressor), ENOMEM);
+  }
+  EXPECT_EQ(error_of(3, compressor), 0);
+  EXPECT_EQ(error_of(3, decompressor), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Codecs, Allocation, testing::ValuesIn(every_row()), row_name);

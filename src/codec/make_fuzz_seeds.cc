@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// make_fuzz_seeds DIR: writes DIR/decompress and DIR/roundtrip, the inputs that the fuzzers start
-// from. The libraries are not instrumented, so a fuzzer finds its way into their formats only from
+// make_fuzz_seeds DIR: writes DIR/decompress, DIR/roundtrip and DIR/cluster, the inputs that the
+// fuzzers start from. The libraries are not instrumented, so a fuzzer finds its way into their formats only from
 // real packed data.
 #include <array>
 #include <cstdio>
@@ -8,6 +8,7 @@
 #include <fstream>
 #include <vector>
 
+#include "codec/cluster_codec.h"
 #include "codec/fuzz_input.h"
 #include "codec/page_kinds.h"
 
@@ -24,6 +25,30 @@ void write_file(const std::filesystem::path& path, std::initializer_list<std::ui
              static_cast<std::streamsize>(content.size()));
 }
 
+// Packed clusters of several sizes and levels, and contents to be packed.
+void write_cluster_seeds(const std::filesystem::path& folder) {
+  for (const int level : {1, 3, 19}) {
+    const auto compressor = ClusterCompressor::make(level, kClusterMostPages).value();
+    for (const std::uint8_t page_count : std::to_array<std::uint8_t>({2, 5, 16, 32})) {
+      for (const PageKind kind : kPageKinds) {
+        Bytes pages(page_count * kPageBytes);
+        PageMaker(page_count).fill(kind, pages);
+        Bytes packed(2 * pages.size());
+        packed.resize(compressor->compress(pages, packed).value());
+        const std::string name = std::to_string(level) + "-" + std::to_string(page_count) + "-" +
+                                 std::to_string(static_cast<int>(kind));
+        const auto last = static_cast<std::uint8_t>(page_count - 1);
+        write_file(folder / ("packed-" + name), {0, 0, last, 1, 7}, packed);
+        if (level == 19) continue;
+        const auto direction = static_cast<std::uint8_t>(level == 1 ? 1 : 3);
+        const auto size = static_cast<std::uint8_t>(page_count - 2);
+        write_file(folder / ("pages-" + name), {direction, last, 0, 4, 1, size},
+                   ConstBytes(pages).first(1500));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -34,6 +59,8 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   std::filesystem::create_directories(folder / "decompress");
   std::filesystem::create_directories(folder / "roundtrip");
+  std::filesystem::create_directories(folder / "cluster");
+  write_cluster_seeds(folder / "cluster");
   for (std::uint8_t row_index = 0; row_index < all_codecs().size(); ++row_index) {
     const CodecInfo& row = fuzz_row(row_index);
     for (const std::uint8_t choice : std::to_array<std::uint8_t>({0x00, 0x80, 0x09, 0x0c})) {
