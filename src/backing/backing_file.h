@@ -7,7 +7,7 @@
 // Owns:    the descriptor, and with it the claim. A process that inherits the descriptor inherits
 //          the claim.
 // Errors:  as open_backing_store.h says.
-// Proof:   backing_file_test.cc.
+// Proof:   open_backing_store_test.cc.
 #pragma once
 
 #include <string>

@@ -11,7 +11,7 @@
 //          whenever the block is written again, and 32 bits of check of each object that has a block
 //          to itself. They must outlive a crash together with the positions.
 // Encryption: AES-256-XTS, one unit a block; the tweak is the block's number and generation, so an
-//          older content of a block, or another block's, decrypts to noise.
+//          older content of a block (of its last 65,535), or another block's, decrypts to noise.
 // Checks:  XXH3 over the object, seeded with its place, the generations of its blocks and the key:
 //          an older, misplaced, damaged or foreign content is EIO, encrypted or not.
 // Errors:  EIO as above, and those of the store.
@@ -98,6 +98,11 @@ class BackingSpace {
   Result<void> read(BackingPosition position, MutableBytes out);
   // Reads at most kReadBlocks; blocks_of and hull_of tell which the neighbours lie in.
   Result<BackingWindow> read_window(BlockRange range);
+  // Changes whenever the object's first block is written again: whoever read an object that was not
+  // kept allocated meanwhile compares before and after.
+  [[nodiscard]] std::uint16_t generation_of(BackingPosition position) const {
+    return records_.generation(position.value / kStepsPerBlock);
+  }
   // Requires: placed or adopted with the same number of bytes, and not freed. Cannot fail.
   void free(BackingPosition position, std::size_t bytes);
   // Whether less than half of the object's blocks holds live objects: writing it again elsewhere

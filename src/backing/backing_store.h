@@ -17,8 +17,8 @@
 // Memory:  everything is made, and touched, in the constructor; nothing here allocates later.
 //          (libnbd does: one small record for each request.)
 // Laws:    5.
-// Proof:   backing_store_test.cc runs every kind of store; nbd_store_test.cc, backing_file_test.cc,
-//          backing_store_thread_test.cc.
+// Proof:   backing_store_test.cc runs every kind of store; nbd_store_test.cc, frozen_file_test.cc,
+//          backing_fault_test.cc, backing_thread_test.cc, backing_allocation_test.cc.
 #pragma once
 
 #include <atomic>

@@ -45,7 +45,7 @@ class TemporaryFolder {
     return files_.back();
   }
   std::string make_file(const std::string& name, std::uint64_t bytes) {
-    const std::string file = path(name);
+    std::string file = path(name);
     const FileDescriptor made(::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     EXPECT_EQ(::ftruncate(made.get(), static_cast<off_t>(bytes)), 0);
     return file;
@@ -119,6 +119,7 @@ class NbdServer {
     std::vector<std::string> all = {"nbdkit", "-f", "-U", socket_};
     all.insert(all.end(), words_.begin(), words_.end());
     std::vector<char*> arguments;
+    arguments.reserve(all.size() + 1);
     for (std::string& word : all) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     process_ = ::fork();

@@ -6,7 +6,7 @@
 //          thread owns.
 // Threads: post and wait by the request's holder, the rest by workers; each may block for a moment.
 // Memory:  the constructor allocates, nothing else.
-// Proof:   backing_store_test.cc, backing_store_thread_test.cc.
+// Proof:   backing_store_test.cc, backing_thread_test.cc.
 #pragma once
 
 #include <deque>
