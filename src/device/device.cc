@@ -2,10 +2,14 @@
 // A device's life and settings; device_data.cc has the data path.
 #include "device/device.h"
 
+#include <sys/random.h>
+
 #include <limits>
 #include <system_error>
 #include <thread>
+#include <utility>
 
+#include "backing/open_backing_store.h"
 #include "device/device_running.h"
 
 namespace uzram {
@@ -117,6 +121,56 @@ bool Device::tracks_access() const {
   return settings_.tracks_access;
 }
 
+Result<void> Device::set_backing(const std::string& where) {
+  MutexLock lifecycle_lock(lifecycle_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  std::unique_ptr<BackingStore> former;
+  {
+    // Naming the same store again must not find it in use by us.
+    MutexLock lock(settings_mutex_);
+    if (settings_.backing == where && settings_.opened_backing != nullptr) return {};
+  }
+  auto opened = open_backing_store(where);
+  if (!opened) return tl::unexpected(opened.error());
+  MutexLock lock(settings_mutex_);
+  former = std::exchange(settings_.opened_backing, std::move(*opened));
+  settings_.backing = where;
+  return {};
+}
+std::string Device::backing() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.backing;
+}
+
+Result<void> Device::set_backing_encryption(bool is_on) {
+  return configure([&](Settings& settings) { settings.encrypts_backing = is_on; });
+}
+bool Device::encrypts_backing() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.encrypts_backing;
+}
+
+Result<void> Device::set_compressed_writeback(bool is_on) {
+  return configure([&](Settings& settings) { settings.has_compressed_writeback = is_on; });
+}
+bool Device::has_compressed_writeback() const {
+  MutexLock lock(settings_mutex_);
+  return settings_.has_compressed_writeback;
+}
+
+void Device::set_writeback_limit(std::uint64_t blocks) {
+  writeback_limit_.store(blocks, std::memory_order_relaxed);
+}
+std::uint64_t Device::writeback_limit() const {
+  return writeback_limit_.load(std::memory_order_relaxed);
+}
+void Device::set_writeback_limit_enabled(bool is_on) {
+  is_writeback_limited_.store(is_on, std::memory_order_relaxed);
+}
+bool Device::is_writeback_limit_enabled() const {
+  return is_writeback_limited_.load(std::memory_order_relaxed);
+}
+
 Result<void> Device::set_dedup(bool is_on) {
   return configure([&](Settings& settings) { settings.uses_dedup = is_on; });
 }
@@ -150,14 +204,16 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   } catch (const std::system_error& error) {  // No more threads allowed.
     return fail(error.code().value());
   }
-  Settings before;
+  std::array<CodecChoice, kAlgorithmCount> former_codecs;
   {
     MutexLock lock(settings_mutex_);
-    before = settings_;
-    settings_.codecs = running->store->config().codecs;
-    settings_.has_page_checks = running->store->config().has_page_checks;
-    settings_.tracks_access = running->store->config().tracks_access;
-    settings_.uses_dedup = running->store->config().uses_dedup;
+    const StoreConfig& config = running->store->config();
+    former_codecs = std::exchange(settings_.codecs, config.codecs);
+    settings_.has_page_checks = config.has_page_checks;
+    settings_.tracks_access = config.tracks_access;
+    settings_.uses_dedup = config.uses_dedup;
+    settings_.backing = config.backing.where;
+    settings_.encrypts_backing = config.backing.encrypts;
     running->store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
     running_ = std::move(running);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
@@ -169,8 +225,9 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   if (attached) return {};
   stop();
   MutexLock lock(settings_mutex_);
-  before.mem_limit_bytes = settings_.mem_limit_bytes;
-  settings_ = before;
+  settings_.codecs = former_codecs;
+  // The store is closed with the pages that it was for.
+  settings_.backing.clear();
   return attached;
 }
 
@@ -183,11 +240,23 @@ void Device::stop() {
   running_.reset();
 }
 
+// What the store shall know of the backing store, with a fresh key.
+Result<void> Device::choose_backing(const Settings& settings, StoreConfig& config) {
+  if (settings.opened_backing == nullptr) return {};
+  config.backing.where = settings.backing;
+  config.backing.block_count = settings.opened_backing->block_count();
+  config.backing.encrypts = settings.encrypts_backing;
+  std::array<std::byte, kBackingKeyBytes>& key = config.backing.key;
+  if (::getrandom(key.data(), key.size(), 0) != static_cast<ssize_t>(key.size())) return fail(EIO);
+  return {};
+}
+
 Result<void> Device::set_disksize(std::uint64_t bytes) {
   MutexLock lock(lifecycle_mutex_);
   if (bytes == 0) return fail(EINVAL);
   if (is_initialised()) return fail(EBUSY);
   StoreConfig config;
+  std::unique_ptr<BackingStore> backing;
   config.disk_pages = (bytes - 1) / kPageBytes + 1;
   {
     MutexLock settings_lock(settings_mutex_);
@@ -196,9 +265,15 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
     config.has_page_checks = settings_.has_page_checks;
     config.tracks_access = settings_.tracks_access;
     config.uses_dedup = settings_.uses_dedup;
+    if (const Result<void> chosen = choose_backing(settings_, config); !chosen) return chosen;
+    backing = std::move(settings_.opened_backing);
   }
-  auto store = Store::create(config, lane_count());
-  if (!store) return tl::unexpected(store.error());
+  auto store = Store::create(config, lane_count(), std::move(backing));
+  if (!store) {
+    MutexLock settings_lock(settings_mutex_);
+    settings_.backing.clear();
+    return tl::unexpected(store.error());
+  }
   return start(std::move(*store));
 }
 
@@ -227,6 +302,8 @@ Result<void> Device::reset() {
   counters_->clear();
   MutexLock settings_lock(settings_mutex_);
   settings_ = standard_settings();
+  writeback_limit_.store(0, std::memory_order_relaxed);
+  is_writeback_limited_.store(false, std::memory_order_relaxed);
   return {};
 }
 
@@ -269,6 +346,16 @@ DeviceStats Device::stats() const {
   stats.pool_metadata_bytes = pool.metadata_bytes() + store.slot_metadata_bytes();
   stats.context_bytes = store.context_bytes();
   stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
+  const DedupStats dedup = store.dedup_stats();
+  stats.dup_data_bytes = dedup.saved_bytes;
+  stats.meta_data_bytes = dedup.metadata_bytes;
+  if (const BackingSpace* backing = store.backing()) {
+    const BackingCounters counters = backing->counters();
+    stats.backing_blocks = counters.blocks_in_use;
+    stats.backing_reads = counters.blocks_read;
+    stats.backing_writes = counters.blocks_written;
+    stats.backing_bytes = backing->memory_bytes();
+  }
   return stats;
 }
 

@@ -37,6 +37,7 @@
 #include "store/cluster_maker.h"
 #include "store/page_ages.h"
 #include "store/recompressor.h"
+#include "store/writeback.h"
 
 namespace uzram {
 
@@ -102,6 +103,24 @@ class Device {
   // Errors: EBUSY after set_disksize.
   Result<void> set_access_tracking(bool is_on);
   [[nodiscard]] bool tracks_access() const;
+  // Opens the store that cold pages are written back to: a block device, a file, or nbd:// and
+  // nbd+unix://. Errors: EBUSY after set_disksize, or somebody else uses it; ENOTBLK, EINVAL and those
+  // of open: nothing has changed then.
+  Result<void> set_backing(const std::string& where);
+  // What was given to set_backing; empty when there is none.
+  [[nodiscard]] std::string backing() const;
+  // Whether data is encrypted on the backing store (on unless switched off). Errors: EBUSY after
+  // set_disksize.
+  Result<void> set_backing_encryption(bool is_on);
+  [[nodiscard]] bool encrypts_backing() const;
+  // Whether pages stay packed when they are written back. Errors: EBUSY after set_disksize.
+  Result<void> set_compressed_writeback(bool is_on);
+  [[nodiscard]] bool has_compressed_writeback() const;
+  // How many 4 KiB blocks may still be written back, and whether that counts. At any time.
+  void set_writeback_limit(std::uint64_t blocks);
+  [[nodiscard]] std::uint64_t writeback_limit() const;
+  void set_writeback_limit_enabled(bool is_on);
+  [[nodiscard]] bool is_writeback_limit_enabled() const;
   // Whether pages with the same content share it (off unless switched on). Errors: EBUSY after
   // set_disksize.
   Result<void> set_dedup(bool is_on);
@@ -153,6 +172,10 @@ class Device {
   Result<BackgroundOutcome> make_clusters(const ClusterRequest& request);
   // Advances the ages of pages and counts them.
   Result<SlotCensus> sweep_ages(const AgeSweep& sweep);
+  // Errors: ENODEV no backing store; EIO the limit is used up, at the start or in the middle; ERANGE a
+  // page outside the device, or a range that ends before it begins; ENOSPC the store is full;
+  // otherwise the store's last error, after all other pages were tried.
+  Result<WritebackOutcome> write_back(const WritebackRequest& request);
   // What the stored pages from `first` on are, at most `most` of them. Errors: EINVAL.
   Result<std::vector<PageState>> page_states(PageIndex first, std::size_t most) const;
 
@@ -168,6 +191,10 @@ class Device {
     bool has_page_checks = true;
     bool tracks_access = false;
     bool uses_dedup = false;
+    std::string backing;
+    std::unique_ptr<BackingStore> opened_backing;  // Until set_disksize takes it.
+    bool encrypts_backing = true;
+    bool has_compressed_writeback = false;
   };
   // Changes a setting that only an uninitialised device can change.
   template <typename Change>
@@ -176,6 +203,7 @@ class Device {
   struct Running;  // What an initialised device is made of.
 
   static Settings standard_settings();
+  static Result<void> choose_backing(const Settings& settings, StoreConfig& config);
   Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);
   void stop() UZ_REQUIRES(lifecycle_mutex_);
   // Requires for all: inside the gate.
@@ -197,6 +225,10 @@ class Device {
   std::unique_ptr<Running> running_;
   // Serializes set_disksize, adopt_arena and reset as wholes. Taken before settings_mutex_.
   Mutex lifecycle_mutex_;
+  Mutex writeback_mutex_;  // Taken before settings_mutex_.
+  // Relaxed: numbers that publish nothing.
+  std::atomic<std::uint64_t> writeback_limit_{0};
+  std::atomic<bool> is_writeback_limited_{false};
   mutable Mutex settings_mutex_;
   Settings settings_ UZ_GUARDED_BY(settings_mutex_);
 };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a device does with pages after they were written.
+#include <algorithm>
+
 #include "device/device_running.h"
 
 namespace uzram {
@@ -27,6 +29,42 @@ Result<BackgroundOutcome> Device::make_clusters(const ClusterRequest& request) {
   const Result<BackgroundOutcome> outcome =
       uzram::make_clusters(*running_->store, request, is_stopping_);
   running_->maintenance.poke();
+  return outcome;
+}
+
+Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
+  const RequestGate::Ticket ticket(gate_);
+  if (!ticket) return fail(EINVAL);
+  Store& store = *running_->store;
+  if (store.backing() == nullptr) return fail(ENODEV);
+  for (const PageRange& range : request.ranges) {
+    if (range.first.value > range.last.value || range.last.value >= store.config().disk_pages)
+      return fail(ERANGE);
+  }
+  // One at a time also here, or two callers could spend the same limit.
+  MutexLock lock(writeback_mutex_);
+  WritebackRequest limited = request;
+  {
+    MutexLock settings_lock(settings_mutex_);
+    limited.keep_packed = settings_.has_compressed_writeback;
+  }
+  const bool is_limited = is_writeback_limit_enabled();
+  const std::uint64_t limit = writeback_limit();
+  if (is_limited) {
+    if (limit == 0) return fail(EIO);
+    limited.most_blocks = std::min(limited.most_blocks.value_or(limit), limit);
+  }
+  const WritebackOutcome outcome = uzram::write_back(store, limited, is_stopping_);
+  running_->maintenance.poke();
+  if (is_limited) {
+    // Somebody may have set another limit meanwhile: what was written counts against that.
+    std::uint64_t now = writeback_limit();
+    while (!writeback_limit_.compare_exchange_weak(now, now - std::min(now, outcome.written_blocks),
+                                                   std::memory_order_relaxed)) {
+    }
+    if (outcome.is_limit_reached && outcome.error == 0) return fail(EIO);
+  }
+  if (outcome.error != 0) return fail(outcome.error);
   return outcome;
 }
 

@@ -24,6 +24,13 @@ struct DeviceStats {
   std::uint64_t pages_compacted = 0;  // Pool pages that compaction has given back.
   std::uint64_t huge_pages = 0;
   std::uint64_t huge_pages_since = 0;
+  // ... and with use_dedup
+  std::uint64_t dup_data_bytes = 0;   // Packed bytes that shared content saves.
+  std::uint64_t meta_data_bytes = 0;  // What finding and keeping it costs.
+  // bd_stat, in blocks of 4 KiB
+  std::uint64_t backing_blocks = 0;  // In use.
+  std::uint64_t backing_reads = 0;
+  std::uint64_t backing_writes = 0;
   // io_stat
   std::uint64_t failed_reads = 0;
   std::uint64_t failed_writes = 0;
@@ -41,8 +48,10 @@ struct DeviceStats {
   std::uint64_t pool_metadata_bytes = 0;  // Span descriptors in use.
   std::uint64_t context_bytes = 0;        // Codec contexts and scratch buffers of all lanes.
   std::uint64_t reserved_bytes = 0;       // Pool memory touched ahead of need (swap).
+  std::uint64_t backing_bytes = 0;        // Buffers and tables for the backing store.
   [[nodiscard]] std::uint64_t total_bytes() const {
-    return mem_used_bytes + table_bytes + pool_metadata_bytes + context_bytes + reserved_bytes;
+    return mem_used_bytes + table_bytes + pool_metadata_bytes + context_bytes + reserved_bytes +
+           backing_bytes;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "backing/backing_space.h"
 #include "base/check.h"
 #include "pool/arena.h"
 #include "pool/pool.h"
@@ -39,14 +40,18 @@ struct StoredHeader {
   std::uint8_t has_page_checks = 0;
   std::uint8_t tracks_access = 0;
   std::uint8_t uses_dedup = 0;
-  std::uint8_t spare = 0;
+  std::uint8_t encrypts_backing = 0;
   std::uint64_t disk_pages = 0;
   ArenaLayout layout;
   std::array<StoredCodec, kAlgorithmCount> codecs;
+  std::uint64_t backing_name_offset = 0;
+  std::uint64_t backing_name_bytes = 0;
+  std::uint64_t backing_blocks = 0;
+  std::array<std::byte, kBackingKeyBytes> backing_key{};
   std::uint64_t check = 0;  // XXH3 over header_bytes with this field zero.
 };
 static_assert(std::is_trivially_copyable_v<StoredHeader>);
-static_assert(sizeof(StoredHeader) == 8 + 8 + 8 + 48 + 4 * 32 + 8,
+static_assert(sizeof(StoredHeader) == 8 + 8 + 8 + 64 + 4 * 32 + 24 + kBackingKeyBytes + 8,
               "no padding: every byte is written");
 
 std::uint64_t header_check(const Arena& arena, StoredHeader header) {
@@ -70,10 +75,16 @@ Result<ArenaLayout> make_layout(const StoreConfig& config) {
     dictionaries += dictionary_bytes_of(choice.params);
   if (dictionaries > kMostDictionaryBytes) return fail(EINVAL);
   ArenaLayout layout;
-  layout.header_bytes = round_up(sizeof(StoredHeader) + dictionaries, kPageBytes);
+  layout.header_bytes =
+      round_up(sizeof(StoredHeader) + dictionaries + config.backing.where.size(), kPageBytes);
   layout.table_offset = layout.header_bytes;
   layout.table_bytes = SlotRegions(config.disk_pages).cluster_end * sizeof(std::uint64_t);
-  layout.pool_offset = round_up(layout.table_offset + layout.table_bytes, kSpanBytes);
+  layout.records_offset = layout.table_offset + layout.table_bytes;
+  layout.records_bytes =
+      config.backing.where.empty()
+          ? 0
+          : round_up(BackingSpace::record_bytes(config.backing.block_count), kPageBytes);
+  layout.pool_offset = round_up(layout.records_offset + layout.records_bytes, kSpanBytes);
   // Addresses, not memory. A span holds at least kSpanPages objects of any class, so the device's
   // size is enough for tightly packed spans; three times as much for sparse ones until compaction
   // has run, and some spans for every class however small the device.
@@ -108,6 +119,13 @@ void write_arena_header(const Arena& arena, const ArenaLayout& layout, const Sto
     std::memcpy(arena.base() + end, choice.params.dictionary->data(), stored.dictionary_bytes);
     end += stored.dictionary_bytes;
   }
+  header.backing_name_offset = end;
+  header.backing_name_bytes = config.backing.where.size();
+  std::memcpy(arena.base() + end, config.backing.where.data(), config.backing.where.size());
+  end += config.backing.where.size();
+  header.backing_blocks = config.backing.block_count;
+  header.backing_key = config.backing.key;
+  header.encrypts_backing = config.backing.encrypts ? 1 : 0;
   UZ_CHECK(end <= layout.header_bytes);
   header.check = header_check(arena, header);
   std::memcpy(arena.base(), &header, sizeof header);
@@ -142,6 +160,16 @@ Result<StoreConfig> read_arena_header(const Arena& arena) {
     const auto* bytes = reinterpret_cast<const char*>(arena.base() + stored.dictionary_offset);
     choice.params.dictionary = std::make_shared<const std::string>(bytes, stored.dictionary_bytes);
   }
+  if (header.backing_name_offset > header.layout.header_bytes ||
+      header.backing_name_bytes > header.layout.header_bytes - header.backing_name_offset) {
+    return fail(EINVAL);
+  }
+  config.backing.where.assign(
+      reinterpret_cast<const char*>(arena.base() + header.backing_name_offset),
+      header.backing_name_bytes);
+  config.backing.block_count = header.backing_blocks;
+  config.backing.key = header.backing_key;
+  config.backing.encrypts = header.encrypts_backing != 0;
   const Result<ArenaLayout> layout = make_layout(config);
   if (!layout || *layout != header.layout || layout->arena_bytes != arena.bytes())
     return fail(EINVAL);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/arena_header.h: the first bytes of an arena: what a new process must know to open it.
 //
-// Shapes: header page(s) with the dictionaries behind the fixed part | slot table, 8 bytes per page
-//         of the device | pool, from a multiple of kSpanBytes. All by offset; all but the touched
+// Shapes: header page(s) with the dictionaries and the backing store's name behind the fixed part |
+//         slot table | records of the backing store's blocks | pool, from a multiple of kSpanBytes. All by offset; all but the touched
 //         pages are holes.
 // Units:  bytes, from the start of the arena.
 // Errors: read -> EINVAL when it is not an arena of this version or when it is damaged.
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 
+#include "backing/block_cipher.h"
 #include "base/result.h"
 #include "base/units.h"
 #include "codec/codec.h"
@@ -30,18 +31,29 @@ struct CodecChoice {
   CodecParams params;
 };
 
+// The store for cold pages. What is there can be read only with this key, which stays in the arena.
+struct BackingChoice {
+  std::string where;  // As backing_dev names it; empty: there is none.
+  std::uint64_t block_count = 0;
+  std::array<std::byte, kBackingKeyBytes> key{};
+  bool encrypts = true;
+};
+
 struct StoreConfig {
   std::uint64_t disk_pages = 0;
   std::array<CodecChoice, kAlgorithmCount> codecs;
   bool has_page_checks = true;
   bool tracks_access = false;  // 4 bytes a page: when it was used last.
   bool uses_dedup = false;
+  BackingChoice backing;
 };
 
 struct ArenaLayout {
   std::uint64_t header_bytes = 0;
   std::uint64_t table_offset = 0;
   std::uint64_t table_bytes = 0;
+  std::uint64_t records_offset = 0;  // Of the backing store's blocks.
+  std::uint64_t records_bytes = 0;
   std::uint64_t pool_offset = 0;
   std::uint64_t pool_bytes = 0;
   std::uint64_t arena_bytes = 0;

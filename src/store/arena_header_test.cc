@@ -19,11 +19,11 @@ constexpr std::size_t kVersionOffset = 8;
 constexpr std::size_t kPageChecksOffset = 12;
 constexpr std::size_t kDiskPagesOffset = 16;
 constexpr std::size_t kLayoutOffset = 24;
-constexpr std::size_t kCodecsOffset = 72;
+constexpr std::size_t kCodecsOffset = 88;
 constexpr std::size_t kDictionaryOffsetInCodec = 16;
 constexpr std::size_t kDictionaryBytesInCodec = 24;
-constexpr std::size_t kCheckOffset = 200;
-constexpr std::size_t kFixedBytes = 208;
+constexpr std::size_t kCheckOffset = 304;
+constexpr std::size_t kFixedBytes = 312;
 
 class ArenaHeader : public testing::Test {
  protected:

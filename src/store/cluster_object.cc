@@ -11,6 +11,8 @@ namespace uzram {
 namespace {
 
 constexpr std::size_t kHandleBytes = sizeof(std::uint64_t);
+// So that the word of a written back cluster can tell its size.
+constexpr std::size_t kStreamStepBytes = 16;
 // A head's size has to fit a word.
 constexpr std::size_t kMostHeadBytes = kPageBytes - 1;
 
@@ -22,6 +24,7 @@ std::size_t class_bytes(std::size_t bytes) {
 
 ClusterShape ClusterShape::for_stream(std::size_t stream_bytes) {
   ClusterShape shape;
+  stream_bytes = round_up(stream_bytes, kStreamStepBytes);
   while (stream_bytes + shape.pieces * kHandleBytes > kMostHeadBytes + shape.pieces * kPageBytes) {
     ++shape.pieces;
   }

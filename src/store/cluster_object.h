@@ -4,8 +4,8 @@
 // What:    a cluster is larger than a pool object may be, so it is a chain: whole pages (pieces), and
 //          a head that says where they are and holds the rest. Not here: what is in the bytes
 //          (codec/cluster_codec.h), which pages are members (the slot table).
-// Shapes:  stream = 8 bytes check (XXH3 of what follows) | packed cluster | zeros to the end of the
-//          last piece, if that is not full. Piece i holds stream bytes [i * 4096, (i + 1) * 4096).
+// Shapes:  stream = 8 bytes check (XXH3 of what follows) | packed cluster | zeros to a multiple of 16,
+//          or to the end of the last piece. Piece i holds stream bytes [i * 4096, (i + 1) * 4096).
 //          head = one 8-byte handle for each piece | the stream's bytes behind the pieces.
 // Errors:  build -> as Pool::allocate, and nothing is kept.
 // Threads: as the pool; the caller holds the cluster's slot, or owns a word not yet published.

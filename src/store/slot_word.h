@@ -34,6 +34,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "backing/object_place.h"
 #include "base/check.h"
 #include "base/units.h"
 #include "pool/pool.h"
@@ -53,12 +54,6 @@ enum class SlotState : std::uint8_t {
   Shared = 8,              // The same content as other pages; a shared slot says where it is.
   Cluster = 9,             // Cluster slots only: pages packed together, in the pool.
   ClusterWrittenBack = 10  // Cluster slots only: the same on the backing store.
-};
-
-// Where an object begins on the backing store, in units of 16 bytes.
-struct BackingPlace {
-  std::uint64_t value = 0;
-  friend bool operator==(const BackingPlace&, const BackingPlace&) = default;
 };
 
 inline constexpr std::size_t kMostClusterPages = 32;
@@ -91,7 +86,7 @@ class SlotWord {
     return of(SlotState::Shared, 0, shared_slot.value);
   }
   // packed_bytes 0: a raw page.
-  static constexpr SlotWord written_back(BackingPlace place, std::size_t packed_bytes,
+  static constexpr SlotWord written_back(BackingPosition place, std::size_t packed_bytes,
                                          int priority) {
     return of(SlotState::WrittenBack, packed_bytes, place.value).with(priority_bits(priority));
   }
@@ -101,7 +96,7 @@ class SlotWord {
         .with(static_cast<std::uint64_t>(pieces) << kPriorityShift);
   }
   // Requires: bytes is a multiple of 16.
-  static constexpr SlotWord cluster_written_back(BackingPlace place, std::size_t bytes) {
+  static constexpr SlotWord cluster_written_back(BackingPosition place, std::size_t bytes) {
     const std::uint64_t units = bytes / kWrittenUnitBytes;
     return of(SlotState::ClusterWrittenBack, units & kSizeMask, place.value)
         .with((units >> kSizeBits) << kPriorityShift);
@@ -148,7 +143,7 @@ class SlotWord {
     return bits_ >> kPriorityShift & kMostClusterPieces;
   }
   // Requires: state() is WrittenBack or ClusterWrittenBack.
-  [[nodiscard]] constexpr BackingPlace place() const { return {bits_ >> kHandleShift}; }
+  [[nodiscard]] constexpr BackingPosition place() const { return {bits_ >> kHandleShift}; }
   // Requires: state() is ClusterWrittenBack.
   [[nodiscard]] constexpr std::size_t written_bytes() const {
     const std::uint64_t units = (bits_ >> kPriorityShift & 3) << kSizeBits | packed_bytes();
@@ -252,6 +247,11 @@ constexpr bool SlotWord::is_well_formed() const {
       return written_bytes() != 0 && word == cluster_written_back(place(), written_bytes());
   }
   return false;
+}
+
+// What a page takes on the backing store. Requires: state() is WrittenBack.
+constexpr std::size_t bytes_written_back(SlotWord word) {
+  return word.packed_bytes() == 0 ? kPageBytes : word.packed_bytes();
 }
 
 }  // namespace uzram

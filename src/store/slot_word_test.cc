@@ -57,7 +57,7 @@ TEST(SlotWord, GivesBackWhatClustersAndPlacesSay) {
   for (const std::size_t bytes : {16, 65520, 65536, 131072, 262128}) {
     const SlotWord word = SlotWord::cluster_written_back({99}, bytes);
     EXPECT_EQ(word.written_bytes(), bytes);
-    EXPECT_EQ(word.place(), BackingPlace{99});
+    EXPECT_EQ(word.place(), BackingPosition{99});
     EXPECT_TRUE(word.is_well_formed());
   }
 }

@@ -39,13 +39,15 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       clusters_(std::move(parts.clusters)),
       access_seconds_(std::move(parts.access_seconds)),
       dedup_(std::move(parts.dedup)),
+      backing_(std::move(parts.backing)),
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
       cluster_cache_(parts.lanes.read.size()),
       lanes_(std::move(parts.lanes)) {}
 
 Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::unique_ptr<Arena> arena,
-                                           const ArenaLayout& layout, std::size_t lane_count) {
+                                           const ArenaLayout& layout, std::size_t lane_count,
+                                           std::unique_ptr<BackingStore> backing) {
   Parts parts;
   auto lanes = make_lanes(config, lane_count, parts.codecs);
   if (!lanes) return tl::unexpected(lanes.error());
@@ -70,16 +72,27 @@ Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::uniqu
     if (!index) return tl::unexpected(index.error());
     parts.dedup = std::move(*index);
   }
+  if (backing != nullptr) {
+    BackingSpaceConfig space{config.backing.key,
+                             {arena->base() + layout.records_offset, layout.records_bytes}};
+    space.encrypt = config.backing.encrypts;
+    space.verify_checks = config.has_page_checks;
+    auto made = BackingSpace::create(std::move(backing), space);
+    if (!made) return tl::unexpected(made.error());
+    parts.backing = std::move(*made);
+  }
   return std::unique_ptr<Store>(new Store(config, std::move(arena), layout, std::move(parts)));
 }
 
-Result<std::unique_ptr<Store>> Store::create(const StoreConfig& config, std::size_t lane_count) {
+Result<std::unique_ptr<Store>> Store::create(const StoreConfig& config, std::size_t lane_count,
+                                             std::unique_ptr<BackingStore> backing) {
+  UZ_CHECK(config.backing.where.empty() == (backing == nullptr));
   const Result<ArenaLayout> layout = make_layout(config);
   if (!layout) return tl::unexpected(layout.error());
   auto arena = Arena::create(layout->arena_bytes);
   if (!arena) return tl::unexpected(arena.error());
   write_arena_header(**arena, *layout, config);
-  return make(config, std::move(*arena), *layout, lane_count);
+  return make(config, std::move(*arena), *layout, lane_count, std::move(backing));
 }
 
 // --- words and objects
@@ -130,6 +143,12 @@ void Store::drop(SlotWord word) {
       return;
     case SlotState::Cluster:
       cluster_objects_.free(word);
+      return;
+    case SlotState::WrittenBack:
+      if (backing_ != nullptr) backing_->free(word.place(), bytes_written_back(word));
+      return;
+    case SlotState::ClusterWrittenBack:
+      if (backing_ != nullptr) backing_->free(word.place(), word.written_bytes());
       return;
     default:
       return;

@@ -23,6 +23,7 @@
 #include <memory>
 #include <vector>
 
+#include "backing/backing_space.h"
 #include "base/file_descriptor.h"
 #include "base/mutex.h"
 #include "base/result.h"
@@ -53,10 +54,14 @@ class Store {
  public:
   // Makes an empty arena. `lane_count` threads can compress, and as many decompress, at the same
   // time.
-  static Result<std::unique_ptr<Store>> create(const StoreConfig& config, std::size_t lane_count);
+  // `backing` is what config.backing names, with its block count; null when it names nothing.
+  static Result<std::unique_ptr<Store>> create(const StoreConfig& config, std::size_t lane_count,
+                                               std::unique_ptr<BackingStore> backing = nullptr);
   // Goes on with the arena of a process that has ended at any instruction: every acknowledged write
-  // is there.
-  static Result<std::unique_ptr<Store>> open(FileDescriptor memfd, std::size_t lane_count);
+  // is there. `backing`: the backing store if the caller has it open; otherwise it is opened by the
+  // arena's name for it. What was written back to one that is gone reads as EIO.
+  static Result<std::unique_ptr<Store>> open(FileDescriptor memfd, std::size_t lane_count,
+                                             std::unique_ptr<BackingStore> backing = nullptr);
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -118,6 +123,13 @@ class Store {
   // Finds out what content there is, after open; may take long.
   void rebuild_dedup_index(const StopSignal& stop);
 
+  // Null when there is none, or it is gone.
+  [[nodiscard]] BackingSpace* backing() const { return backing_.get(); }
+  // Reads from the backing store, and what of it came back to memory.
+  [[nodiscard]] std::uint64_t pages_brought_back() const {
+    return pages_brought_back_.load(std::memory_order_relaxed);
+  }
+
   // Every law that a quiet moment can show: sums against slots, objects against slots, checks
   // against bytes. Aborts on a violation.
   void check_invariants() const;
@@ -139,11 +151,19 @@ class Store {
   // replace_marked finds out whether anybody has used it since. Returns: false when the word has
   // changed. Errors: EIO.
   Result<bool> read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out);
+  // The same for what the slot has in the pool, as it is: a packed or raw page, or the stream of a
+  // cluster, without unpacking. Returns: its bytes in `out`; 0 when the word has changed. Errors: EIO
+  // when its check does not hold.
+  Result<std::size_t> copy_and_mark(PageIndex slot, SlotWord seen, MutableBytes out);
   // Publishes a word if the slot is still marked, and drops the old content. Returns: whether it did;
   // if not, the new content is the caller's to drop.
   bool replace_marked(PageIndex slot, SlotWord fresh);
   // Ends a mark without a change of the content: the slot is young again, and gets the flags.
   void unmark(PageIndex slot, std::uint64_t flags);
+  // Ends a mark and leaves everything else as it is.
+  void release_mark(PageIndex slot) {
+    table_.change_flags(slot, [](SlotWord word) { return word.without(SlotWord::kMarked); });
+  }
   // Changes idle flags and ages of pages and nothing else.
   template <typename Change>
   void change_flags(PageIndex page, Change change) {
@@ -180,13 +200,15 @@ class Store {
     std::unique_ptr<SharedSlots> clusters;
     std::optional<AccessTimes> access_seconds;
     std::unique_ptr<DedupIndex> dedup;
+    std::unique_ptr<BackingSpace> backing;
     std::vector<std::unique_ptr<Codec>> codecs;
     Lanes lanes;
   };
   Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout, Parts parts);
   static Result<std::unique_ptr<Store>> make(const StoreConfig& config,
                                              std::unique_ptr<Arena> arena,
-                                             const ArenaLayout& layout, std::size_t lane_count);
+                                             const ArenaLayout& layout, std::size_t lane_count,
+                                             std::unique_ptr<BackingStore> backing);
 
   Result<void> write_page(WriteLane& lane, PageIndex page, PageView content);
   // What a page shall say, not yet published: shared content, or an object of its own, whose tag is
@@ -205,6 +227,9 @@ class Store {
   Result<SlotWord> build(WriteLane& lane, PageView content, SlotWord old_word);
   Result<SlotWord> build_same(std::uint64_t pattern, SlotWord old_word);
   Result<void> read_page(ReadLane& lane, PageIndex page, PageBuffer out);
+  Result<void> read_with(std::optional<LaneHolder<ReadLane>>& lane, PageIndex page, PageBuffer out);
+  // What reading says of a page that is on the backing store; no caller sees it.
+  static constexpr int kElsewhere = EREMOTE;
   // The content behind a word whose slot the caller holds.
   Result<void> read_held(ReadLane& lane, SlotWord word, PageBuffer out);
   Result<void> read_shared(ReadLane& lane, PageIndex slot, PageBuffer out);
@@ -214,9 +239,39 @@ class Store {
     SlotWord word;
     std::optional<ClusterCache::Holder> cluster;
   };
+  // Errors: kElsewhere when it is on the backing store.
   Result<Fetched> fetch(ReadLane& lane, SlotWord word);
   Result<ClusterCache::Holder> fetch_cluster(PageIndex cluster_slot);
   Result<void> unpack_fetched(ReadLane& lane, const Fetched& fetched, PageBuffer out) const;
+  // --- store_backing.cc
+  // What a page was when its slot was held: where its content is on the backing store.
+  struct Away {
+    PageIndex slot;  // Whose word says WrittenBack or ClusterWrittenBack.
+    SlotWord word;
+    std::uint16_t generation = 0;
+    std::size_t member_number = 0;
+    std::uint32_t serial = 0;  // Of a cluster.
+    [[nodiscard]] std::size_t bytes() const;
+  };
+  // Returns: nullopt when the page's content is not there (any more).
+  std::optional<Away> find_away(PageIndex page);
+  std::optional<Away> away_of(PageIndex slot, SlotWord word) const;
+  // Reads a page from the backing store, and brings it back to memory, with neighbours that lie in
+  // the same blocks. Returns: false when it has changed meanwhile, and the caller should look again.
+  Result<bool> read_away(PageIndex page, PageBuffer out);
+  Result<bool> read_away_page(const Away& away, PageIndex page, PageBuffer out);
+  Result<bool> read_away_cluster(const Away& away, PageBuffer out);
+  Result<void> unpack_away(SlotWord word, ConstBytes object, PageBuffer out);
+  void bring_back(const Away& away, MutableBytes object);
+  Result<SlotWord> build_back(SlotWord word, MutableBytes object);
+  static constexpr std::uint64_t kNeighbourPages = 16;  // Looked at on either side.
+  struct Neighbours {
+    std::array<Away, 2 * kNeighbourPages> pages;
+    std::size_t count = 0;
+  };
+  Neighbours neighbours_of(PageIndex page, BlockRange& range);
+  [[nodiscard]] bool is_still_away(const Away& away, SlotWord held) const;
+
   // `object` holds the word's object.
   Result<void> unpack(ReadLane& lane, SlotWord word, ConstBytes object, PageBuffer out) const;
   void note_access(PageIndex page) {
@@ -268,7 +323,8 @@ class Store {
   const std::unique_ptr<SharedSlots> shared_;
   const std::unique_ptr<SharedSlots> clusters_;
   const std::optional<AccessTimes> access_seconds_;
-  const std::unique_ptr<DedupIndex> dedup_;  // Null: off.
+  const std::unique_ptr<DedupIndex> dedup_;      // Null: off.
+  const std::unique_ptr<BackingSpace> backing_;  // Null: none.
   SlotTable table_;
   ClusterObjects cluster_objects_;
   ClusterCache cluster_cache_;
@@ -276,6 +332,10 @@ class Store {
   StoreCounters counters_;
   std::atomic<std::uint64_t> raw_pages_since_{0};  // Relaxed: counts.
   std::atomic<std::uint64_t> pages_compacted_{0};
+  std::atomic<std::uint64_t> pages_brought_back_{0};
+  // The page brought back last, and how many neighbours may come along next time. Hints.
+  std::atomic<std::uint64_t> last_brought_page_{0};
+  std::atomic<std::uint32_t> readahead_pages_{0};
   Mutex compaction_mutex_;  // One compaction at a time. Taken before every other mutex of store and
                             // pool.
   Mutex background_mutex_;  // Taken before compaction_mutex_.

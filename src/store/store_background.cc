@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What work in the background does to slots: read and mark, then replace what is still marked.
+#include <cstring>
+
 #include "base/check.h"
 #include "store/store.h"
 
@@ -18,6 +20,33 @@ Result<bool> Store::read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out)
   if (const Result<void> done = unpack_fetched(*lane, *fetched, out); !done)
     return tl::unexpected(done.error());
   return true;
+}
+
+Result<std::size_t> Store::copy_and_mark(PageIndex slot, SlotWord seen, MutableBytes out) {
+  const SlotWord word = table_.hold(slot);
+  if (word != seen) {
+    table_.release(slot, word);
+    return std::size_t{0};
+  }
+  const std::size_t object = object_bytes(word);
+  std::size_t bytes = 0;
+  if (word.state() == SlotState::Cluster) {
+    bytes = cluster_objects_.copy_out(word, out);
+  } else if (object != 0 && object <= out.size()) {
+    std::memcpy(out.data(), pool_->at(word.handle(), object).data(), object);
+    bytes = word.state() == SlotState::Packed ? word.packed_bytes() : object;
+  }
+  table_.release(slot, bytes == 0 ? word : word.with(SlotWord::kMarked));
+  if (bytes == 0 || !config_.has_page_checks) return bytes;
+  // Damage must not be carried along: on the other side it would have a check that holds.
+  bool is_sound = true;
+  if (word.state() == SlotState::Packed)
+    is_sound = matches_page_check(out.data() + bytes, page_check_(out.data(), bytes));
+  if (word.state() == SlotState::Cluster)
+    is_sound = !checked_cluster(out.first(bytes), page_check_).empty();
+  if (is_sound) return bytes;
+  release_mark(slot);
+  return fail(EIO);
 }
 
 Result<SlotWord> Store::build_alone(PageView content, SlotWord old_word) {

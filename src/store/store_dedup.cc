@@ -134,7 +134,7 @@ void Store::rebuild_dedup_index(const StopSignal& stop) {
         dedup_->clear({slot});
         continue;
       }
-      table_.change_flags({slot}, [](SlotWord now) { return now.without(SlotWord::kMarked); });
+      release_mark({slot});
     }
   };
   rebuild(0, regions_.pages_end);

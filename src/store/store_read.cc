@@ -42,7 +42,8 @@ Result<ClusterCache::Holder> Store::fetch_cluster(PageIndex cluster_slot) {
     const MutableBytes room(entry->packed->data(), entry->packed->size());
     entry->stream_bytes = cluster_objects_.copy_out(word, room);
   }
-  table_.release(cluster_slot, word);
+  table_.release(cluster_slot, word.accessed());
+  if (word.state() == SlotState::ClusterWrittenBack) return fail(kElsewhere);
   if (entry->stream_bytes <= kClusterCheckBytes) {
     entry->stream_bytes = 0;
     return fail(EIO);
@@ -56,6 +57,7 @@ Result<Store::Fetched> Store::fetch(ReadLane& lane, SlotWord word) {
     if (!entry) return tl::unexpected(entry.error());
     return Fetched{word, std::move(*entry)};
   }
+  if (word.state() == SlotState::WrittenBack) return fail(kElsewhere);
   const std::size_t bytes = object_bytes(word);
   if (bytes == 0) return fail(EIO);
   std::memcpy(lane.packed.data(), pool_->at(word.handle(), bytes).data(), bytes);
@@ -97,6 +99,8 @@ Result<void> Store::read_held(ReadLane& lane, SlotWord word, PageBuffer out) {
       if (!fetched) return tl::unexpected(fetched.error());
       return unpack_fetched(lane, *fetched, out);
     }
+    case SlotState::WrittenBack:
+      return fail(kElsewhere);
     default:
       return fail(EIO);
   }
@@ -120,13 +124,28 @@ Result<void> Store::read_page(ReadLane& lane, PageIndex page, PageBuffer out) {
   return done;
 }
 
+// A page that is on the backing store is read without a lane: if the store stalls, readers of memory
+// still find theirs.
+Result<void> Store::read_with(std::optional<LaneHolder<ReadLane>>& lane, PageIndex page,
+                              PageBuffer out) {
+  for (;;) {
+    if (!lane) lane.emplace(lanes_.read);
+    const Result<void> done = read_page(**lane, page, out);
+    if (done || done.error().code != kElsewhere) return done;
+    lane.reset();
+    const Result<bool> is_read = read_away(page, out);
+    if (!is_read) return tl::unexpected(is_read.error());
+    if (*is_read) return {};
+  }
+}
+
 Result<void> Store::read(PageIndex first, MutableBytes pages) {
   UZ_DCHECK(pages.size() % kPageBytes == 0 &&
             first.value + pages.size() / kPageBytes <= config_.disk_pages);
-  const LaneHolder<ReadLane> lane(lanes_.read);
+  std::optional<LaneHolder<ReadLane>> lane;
   for (std::size_t offset = 0; offset < pages.size(); offset += kPageBytes) {
     const PageBuffer out(pages.data() + offset, kPageBytes);
-    const Result<void> done = read_page(*lane, {first.value + offset / kPageBytes}, out);
+    const Result<void> done = read_with(lane, {first.value + offset / kPageBytes}, out);
     if (!done) return done;
   }
   return {};
@@ -134,9 +153,10 @@ Result<void> Store::read(PageIndex first, MutableBytes pages) {
 
 Result<void> Store::read_part(PageIndex page, std::size_t offset, MutableBytes out) {
   UZ_DCHECK(offset + out.size() <= kPageBytes && page.value < config_.disk_pages);
-  const LaneHolder<ReadLane> lane(lanes_.read);
-  const Result<void> done = read_page(*lane, page, PageBuffer(lane->page));
-  if (done) std::memcpy(out.data(), lane->page.data() + offset, out.size());
+  alignas(64) std::array<std::byte, kPageBytes> whole;
+  std::optional<LaneHolder<ReadLane>> lane;
+  const Result<void> done = read_with(lane, page, whole);
+  if (done) std::memcpy(out.data(), whole.data() + offset, out.size());
   return done;
 }
 

@@ -7,20 +7,28 @@
 // way. Both go back to the kernel here.
 #include <map>
 
+#include "backing/open_backing_store.h"
 #include "base/check.h"
 #include "store/same_filled.h"
 #include "store/store.h"
 
 namespace uzram {
 
-Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lane_count) {
+Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lane_count,
+                                           std::unique_ptr<BackingStore> backing) {
   auto arena = Arena::open(std::move(memfd));
   if (!arena) return tl::unexpected(arena.error());
   const Result<StoreConfig> config = read_arena_header(**arena);
   if (!config) return tl::unexpected(config.error());
   const Result<ArenaLayout> layout = make_layout(*config);
   if (!layout) return tl::unexpected(layout.error());
-  auto store = make(*config, std::move(*arena), *layout, lane_count);
+  if (backing == nullptr && !config->backing.where.empty()) {
+    auto opened = open_backing_store(config->backing.where);
+    if (opened) backing = std::move(*opened);
+  }
+  // Another store than the one that was written to is none.
+  if (backing != nullptr && backing->block_count() != config->backing.block_count) backing.reset();
+  auto store = make(*config, std::move(*arena), *layout, lane_count, std::move(backing));
   if (!store) return store;
   if (const Result<void> recovered = (*store)->recover(); !recovered)
     return tl::unexpected(recovered.error());
@@ -42,8 +50,10 @@ bool Store::is_plausible(SlotWord word, SlotKind kind) const {
     case SlotState::Member:
       return regions_.is_cluster(word.slot());
     case SlotState::WrittenBack:
+      return !config_.backing.where.empty() &&
+             codecs_[static_cast<std::size_t>(word.priority())] != nullptr;
     case SlotState::ClusterWrittenBack:
-      return false;
+      return !config_.backing.where.empty();
     default:
       return true;
   }
@@ -103,6 +113,14 @@ SlotWord Store::recovered_word(SlotWord word, SlotKind kind) {
       const bool is_there = !target.is_empty() && target.state() != SlotState::Lost;
       return is_there ? word : SlotWord::lost();
     }
+    case SlotState::WrittenBack:
+      return backing_ == nullptr || backing_->adopt(word.place(), bytes_written_back(word))
+                 ? word
+                 : SlotWord::lost();
+    case SlotState::ClusterWrittenBack:
+      return backing_ == nullptr || backing_->adopt(word.place(), word.written_bytes())
+                 ? word
+                 : SlotWord::lost();
     default:
       return word;
   }
@@ -149,6 +167,7 @@ Result<void> Store::recover() {
   adopt_users_region(*shared_, SlotKind::Shared);
   recover_pages(false);
   forget_lost_users();
+  if (backing_ != nullptr) backing_->finish_adoption();
   raw_pages_since_.store(static_cast<std::uint64_t>(sums().raw_pages), std::memory_order_relaxed);
   if (const Result<void> prepared = prepare_found_clusters(); !prepared) return prepared;
   return pool_->finish_adoption();
@@ -170,6 +189,8 @@ Result<void> Store::prepare_found_clusters() {
   for (std::uint64_t slot = clusters_->begin(); slot < clusters_->end(); ++slot) {
     if (clusters_->users({slot}) == 0) continue;
     const SlotWord word = word_of_slot({slot});
+    if (word.state() == SlotState::ClusterWrittenBack)
+      clusters_->set_size({slot}, clusters_->users({slot}));  // At least; it is not worth a read.
     if (word.state() == SlotState::Cluster)
       clusters_->set_size({slot}, cluster_objects_.page_count(word));
   }
@@ -229,6 +250,7 @@ void Store::check_invariants() const {
   objects += check_region(regions_.shared_begin, regions_.cluster_end, sums);
   UZ_CHECK(sums == counters_.sum());
   UZ_CHECK(objects == pool_->check_invariants());
+  if (backing_ != nullptr) backing_->check_invariants();
   check_users();
 }
 

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/writeback.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backing/backing_writer.h"
+#include "base/check.h"
+
+namespace uzram {
+namespace {
+
+// What the listener has to know of an object, in 64 bits: which slot, and the word it shall say.
+struct Ticket {
+  PageIndex slot;
+  std::size_t units = 0;  // A page's packed bytes, 0 for a raw one; a cluster's bytes / 16.
+  int priority = 0;
+  bool is_cluster = false;
+  bool is_incompressible = false;
+
+  [[nodiscard]] std::uint64_t tag() const {
+    return slot.value << 24 | static_cast<std::uint64_t>(units) << 8 |
+           static_cast<std::uint64_t>(is_incompressible) << 3 |
+           static_cast<std::uint64_t>(is_cluster) << 2 | static_cast<std::uint64_t>(priority);
+  }
+  static Ticket of(std::uint64_t tag) {
+    return {{tag >> 24},
+            tag >> 8 & 0xffff,
+            static_cast<int>(tag & 3),
+            (tag >> 2 & 1) != 0,
+            (tag >> 3 & 1) != 0};
+  }
+  [[nodiscard]] std::size_t bytes() const {
+    if (is_cluster) return units * 16;
+    return units == 0 ? kPageBytes : units;
+  }
+  [[nodiscard]] SlotWord word_at(BackingPosition place) const {
+    if (is_cluster) return SlotWord::cluster_written_back(place, bytes());
+    const SlotWord word = SlotWord::written_back(place, units, priority);
+    return is_incompressible ? word.with(SlotWord::kIncompressible) : word;
+  }
+};
+
+class Writeback final : public BackingListener {
+ public:
+  Writeback(Store& store, const WritebackRequest& request, const StopSignal& stop,
+            SparseArray<std::byte> room, SparseArray<std::uint8_t> wanted_members)
+      : store_(store),
+        request_(request),
+        stop_(stop),
+        cpu_(request.most_cpu),
+        room_(std::move(room)),
+        wanted_members_(std::move(wanted_members)) {}
+
+  WritebackOutcome run() {
+    const std::uint64_t blocks_before = store_.backing()->counters().blocks_written;
+    {
+      BackingWriter writer(*store_.backing(), *this);
+      writer_ = &writer;
+      count_wanted_members();
+      for_each_slot([this](PageIndex slot, SlotWord word) { consider(slot, word); });
+      outcome_.has_seen_all = !is_done();
+      writer.flush();
+    }
+    outcome_.is_limit_reached = is_over_;
+    outcome_.written_blocks = store_.backing()->counters().blocks_written - blocks_before;
+    return outcome_;
+  }
+
+  void placed(std::uint64_t tag, Result<BackingPosition> position) override {
+    const Ticket ticket = Ticket::of(tag);
+    if (!position) {
+      outcome_.error = position.error().code;
+      store_.release_mark(ticket.slot);
+      return;
+    }
+    if (store_.replace_marked(ticket.slot, ticket.word_at(*position))) {
+      outcome_.written_pages += ticket.is_cluster ? store_.cluster_slots().users(ticket.slot) : 1;
+    } else {
+      store_.backing()->free(*position, ticket.bytes());
+    }
+  }
+
+ private:
+  [[nodiscard]] bool is_done() {
+    return stop_.load(std::memory_order_relaxed) || is_full_ || is_over_ || cpu_.is_spent() ||
+           (request_.most_pages && outcome_.tried_pages >= *request_.most_pages);
+  }
+
+  template <typename Work>
+  void for_each_slot(Work work) {
+    if (!request_.ranges.empty()) {
+      for (const PageRange& range : request_.ranges)
+        walk(range.first.value, range.last.value + 1, work);
+      return;
+    }
+    walk(0, store_.regions().pages_end, work);
+    walk(store_.regions().shared_begin, store_.shared_slots().end(), work);
+  }
+  template <typename Work>
+  void walk(std::uint64_t begin, std::uint64_t end, Work work) {
+    for (std::uint64_t slot = store_.next_touched_slot(begin, end); slot < end && !is_done();
+         slot = store_.next_touched_slot(slot + 1, end)) {
+      const SlotWord word = store_.word_of_slot({slot});
+      if (!word.is_claimed()) work(PageIndex{slot}, word);
+    }
+  }
+
+  // A cluster goes when the request wants every page that lives in it.
+  void count_wanted_members() {
+    for_each_slot([this](PageIndex, SlotWord word) {
+      if (word.state() != SlotState::Member || !request_.pages.wants(word)) return;
+      std::uint8_t& count = wanted_of(word.slot());
+      if (count < 255) ++count;
+    });
+  }
+  std::uint8_t& wanted_of(PageIndex cluster) {
+    return wanted_members_[cluster.value - store_.cluster_slots().begin()];
+  }
+
+  void consider(PageIndex slot, SlotWord word) {
+    if (word.state() == SlotState::Member) {
+      const PageIndex cluster = word.slot();
+      std::uint8_t& wanted = wanted_of(cluster);
+      if (wanted == 0 || wanted < store_.cluster_slots().users(cluster)) return;
+      wanted = 0;  // Once is enough.
+      write_cluster(cluster);
+    } else if (word.state() == SlotState::Shared) {
+      // By number: the content goes, for all who share it.
+      if (!request_.ranges.empty()) {
+        const SlotWord content = store_.word_of_slot(word.slot());
+        if (is_single(content)) write_page(word.slot(), content);
+      }
+    } else if (is_single(word) && request_.pages.wants(word)) {
+      write_page(slot, word);
+    }
+  }
+  static bool is_single(SlotWord word) {
+    return word.state() == SlotState::Packed || word.state() == SlotState::Raw;
+  }
+
+  void write_page(PageIndex slot, SlotWord word) {
+    const MutableBytes room(room_.data(), room_.size());
+    std::size_t bytes = kPageBytes;
+    if (request_.keep_packed || word.state() == SlotState::Raw) {
+      const Result<std::size_t> copied = store_.copy_and_mark(slot, word, room);
+      if (!copied || *copied == 0) return;
+      bytes = *copied;
+    } else {
+      const Result<bool> is_read =
+          store_.read_and_mark(slot, word, PageBuffer(room_.data(), kPageBytes));
+      if (!is_read || !*is_read) return;
+    }
+    Ticket ticket{slot, bytes == kPageBytes ? 0 : bytes, word.priority(), false,
+                  word.is_incompressible()};
+    append(ticket, room.first(bytes), 1);
+  }
+
+  void write_cluster(PageIndex cluster) {
+    const SlotWord word = store_.word_of_slot(cluster);
+    if (word.state() != SlotState::Cluster) return;
+    const MutableBytes room(room_.data(), room_.size());
+    const Result<std::size_t> copied = store_.copy_and_mark(cluster, word, room);
+    if (!copied || *copied == 0) return;
+    UZ_DCHECK(*copied % 16 == 0);
+    append({cluster, *copied / 16, 0, true, false}, room.first(*copied),
+           store_.cluster_slots().users(cluster));
+  }
+
+  void append(const Ticket& ticket, ConstBytes object, std::uint64_t page_count) {
+    const bool fits =
+        !request_.most_blocks || taken_bytes_ + object.size() <= *request_.most_blocks * kPageBytes;
+    if (!fits) {
+      is_over_ = true;
+      store_.release_mark(ticket.slot);
+      return;
+    }
+    outcome_.tried_pages += page_count;
+    taken_bytes_ += object.size();
+    if (const Result<void> taken = writer_->append(object, ticket.tag()); !taken) {
+      outcome_.error = taken.error().code;
+      is_full_ = true;
+      store_.release_mark(ticket.slot);
+    }
+  }
+
+  Store& store_;
+  const WritebackRequest& request_;
+  const StopSignal& stop_;
+  CpuBudget cpu_;
+  SparseArray<std::byte> room_;
+  SparseArray<std::uint8_t> wanted_members_;
+  BackingWriter* writer_ = nullptr;
+  std::uint64_t taken_bytes_ = 0;
+  bool is_full_ = false;  // The store takes no more.
+  bool is_over_ = false;  // The request does not want more.
+  WritebackOutcome outcome_;
+};
+
+}  // namespace
+
+WritebackOutcome write_back(Store& store, const WritebackRequest& request, const StopSignal& stop) {
+  WritebackOutcome failed;
+  if (store.backing() == nullptr) {
+    failed.error = ENODEV;
+    return failed;
+  }
+  auto room = SparseArray<std::byte>::create(cluster_stream_room(kMostClusterPages) + kPageBytes);
+  const SharedSlots& clusters = store.cluster_slots();
+  auto wanted = SparseArray<std::uint8_t>::create(store.regions().cluster_end - clusters.begin());
+  if (!room || !wanted) {
+    failed.error = ENOMEM;
+    return failed;
+  }
+  MutexLock lock(store.background_mutex());
+  Writeback work(store, request, stop, std::move(*room), std::move(*wanted));
+  return work.run();
+}
+
+}  // namespace uzram
