@@ -5,10 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <random>
 #include <vector>
 
 #include "base/random.h"
+#include "policy/test_seed.h"
 
 namespace uzram {
 namespace {
@@ -73,7 +73,7 @@ TEST(AgeLadder, FindsAgesFromBothSides) {
 
 class RandomLadder : public testing::Test {
  protected:
-  RandomLadder() : seed_(std::random_device{}()), random_(seed_) {}
+  RandomLadder() : seed_(first_seed()), random_(seed_) {}
 
   std::vector<seconds> random_thresholds() {
     std::vector<seconds> thresholds;

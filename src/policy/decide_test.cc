@@ -183,6 +183,23 @@ TEST_F(Decide, ToRestTwiceAsLongEachTimeInVain) {
   EXPECT_EQ(rests, (std::vector<int>{2, 4, 8, 16, 16}));
 }
 
+TEST_F(Decide, HowLongToRestByTheWholeWalk) {
+  start("on recompress_after=off cluster_after=off writeback_after=off");
+  put_for(Stage::LargeCluster, PageForm::Packed, 3000);
+  look();
+  report(Stage::LargeCluster, 100, 900, false);
+  look_after(Seconds(1));
+  report(Stage::LargeCluster, 0, 500, true);
+  look_after(Seconds(1));
+  EXPECT_EQ(says(Stage::LargeCluster), "has been through the whole device; rests for 1 more sweep");
+  look_after(plan_.ladder.tick);
+  look_after(Seconds(1));
+  report(Stage::LargeCluster, 10, 900, true);
+  look_after(Seconds(1));
+  EXPECT_EQ(says(Stage::LargeCluster),
+            "has been through the whole device; rests for 2 more sweeps");
+}
+
 TEST_F(Decide, OneRoundAfterTheOther) {
   start("on round=5s");
   put_for(Stage::SmallCluster, PageForm::Packed, 300'000);
@@ -285,6 +302,17 @@ TEST_F(Decide, NotToBackOffForSteadyRequestsBelowTheBurst) {
   snapshot_.foreground_requests += 10'000;
   look_after(Seconds(10));
   EXPECT_TRUE(does(Stage::SmallCluster));
+}
+
+TEST_F(Decide, NotToTakeAFewRequestsAtOnceForABurst) {
+  start("on burst=1000");
+  put_for(Stage::SmallCluster, PageForm::Packed, 300'000);
+  snapshot_.foreground_requests += 90;
+  look_after(Milliseconds(10));
+  EXPECT_TRUE(does(Stage::SmallCluster));
+  look_after(Seconds(1));
+  EXPECT_TRUE(does(Stage::SmallCluster));
+  EXPECT_EQ(state_.requests_per_second, 90U * 1000 / 1010);
 }
 
 TEST_F(Decide, DeepClustersOnlyWhenNobodyWantsTheCpu) {

@@ -4,9 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "base/random.h"
+#include "policy/test_seed.h"
 
 namespace uzram {
 namespace {
@@ -148,9 +147,7 @@ TEST(PolicySettings, RefuseALaterClusterThatIsNotWider) {
 
 class PolicyWords : public testing::Test {
  protected:
-  PolicyWords() : seed_(std::random_device{}()), random_(seed_) {
-    RecordProperty("seed", std::to_string(seed_));
-  }
+  PolicyWords() : seed_(first_seed()), random_(seed_) {}
   std::string pick(std::initializer_list<const char*> texts) {
     return *(texts.begin() + random_.below(texts.size()));
   }
