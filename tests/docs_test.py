@@ -205,7 +205,7 @@ class PackageTest(unittest.TestCase):
                     "nbdkit": "nbdkit-plugin-dev", "libnbd": "libnbd-dev", "fmt": "libfmt-dev",
                     "GTest": "libgtest-dev", "benchmark": "libbenchmark-dev", "CLI11":
                     "libcli11-dev", "nlohmann_json": "nlohmann-json3-dev", "spdlog":
-                    "libspdlog-dev"}
+                    "libspdlog-dev", "libcrypto": "libssl-dev"}
         for path in [*ROOT.glob("cmake/*.cmake"), *ROOT.glob("*/**/CMakeLists.txt")]:
             if "build" in path.relative_to(ROOT).parts:
                 continue
