@@ -469,7 +469,7 @@ TEST_F(ClusterMakerThread, EndsSoonWhenAnotherThreadTellsIt) {
 // --- not yet right -------------------------------------------------------------------------------
 
 // A page is taken as if its share of the smaller cluster came free, but that stays for the others.
-TEST_F(ClusterMakerTest, DISABLED_TakesNothingOutOfClustersThatStay) {
+TEST_F(ClusterMakerTest, TakesNothingOutOfClustersThatStay) {
   make(64);
   write_pages(0, 32, PageKind::Text);
   cluster_pages(8);
@@ -479,7 +479,7 @@ TEST_F(ClusterMakerTest, DISABLED_TakesNothingOutOfClustersThatStay) {
 }
 
 // A page of a healthy cluster that finds no neighbours is taken out of it, and costs more alone.
-TEST_F(ClusterMakerTest, DISABLED_LeavesTheOnlyIdlePageOfACluster) {
+TEST_F(ClusterMakerTest, LeavesTheOnlyIdlePageOfACluster) {
   make(64);
   write_pages(0, 4, PageKind::Text);
   cluster_pages(4);
@@ -489,7 +489,7 @@ TEST_F(ClusterMakerTest, DISABLED_LeavesTheOnlyIdlePageOfACluster) {
 }
 
 // All cluster slots are taken, and the new cluster needs one before it gives others back.
-TEST_F(ClusterMakerTest, DISABLED_PacksSmallClustersTogetherOnAFullDevice) {
+TEST_F(ClusterMakerTest, PacksSmallClustersTogetherOnAFullDevice) {
   make(1024);
   write_pages(0, 1024, PageKind::Text);
   cluster_pages(2);
@@ -498,7 +498,7 @@ TEST_F(ClusterMakerTest, DISABLED_PacksSmallClustersTogetherOnAFullDevice) {
   expect_content();
 }
 
-TEST_F(ClusterMakerTest, DISABLED_PacksMostlyDeadClustersAgainOnAFullDevice) {
+TEST_F(ClusterMakerTest, PacksMostlyDeadClustersAgainOnAFullDevice) {
   make(1024);
   write_pages(0, 1024, PageKind::Text);
   cluster_pages(2);
@@ -508,7 +508,7 @@ TEST_F(ClusterMakerTest, DISABLED_PacksMostlyDeadClustersAgainOnAFullDevice) {
 }
 
 // Random writes, reads, frees and requests: no request may cost more than it finds.
-TEST_F(ClusterMakerTest, DISABLED_NeverCostsMoreThanBefore) {
+TEST_F(ClusterMakerTest, NeverCostsMoreThanBefore) {
   make(600);
   Random random(3);
   for (int round = 0; round < 150 && !HasFailure(); ++round) {

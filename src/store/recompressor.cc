@@ -19,7 +19,11 @@ class Recompressor {
  public:
   Recompressor(Store& store, const RecompressRequest& request, const StopSignal& stop,
                Compressor& compressor)
-      : store_(store), request_(request), stop_(stop), compressor_(compressor), cpu_(request.most_cpu) {
+      : store_(store),
+        request_(request),
+        stop_(stop),
+        compressor_(compressor),
+        cpu_(request.most_cpu) {
     for (int priority = 1; priority < kAlgorithmCount; ++priority)
       if (store.codec_at(priority) != nullptr) top_priority_ = priority;
   }
@@ -88,9 +92,10 @@ class Recompressor {
     ++outcome_.tried_pages;
     const std::size_t old_bytes = store_.pool_bytes_of(word);
     const std::optional<std::size_t> packed_bytes = compressor_.compress(page_, packed_);
-    const std::size_t most_bytes =
-        request_.threshold_bytes != 0 ? request_.threshold_bytes : kPageBytes;
-    const SlotWord trial = packed_bytes && *packed_bytes < most_bytes
+    const std::size_t most_bytes = request_.threshold_bytes != 0
+                                       ? std::min(request_.threshold_bytes - 1, kMostPackedBytes)
+                                       : kMostPackedBytes;
+    const SlotWord trial = packed_bytes && *packed_bytes <= most_bytes
                                ? SlotWord::packed({}, *packed_bytes, request_.priority)
                                : SlotWord::raw({});
     if (store_.pool_bytes_of(trial) >= old_bytes) {

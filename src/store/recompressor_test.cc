@@ -562,7 +562,7 @@ TEST_F(RecompressorThread, EndsSoonWhenAnotherThreadTellsIt) {
 // --- not yet right -------------------------------------------------------------------------------
 
 // With its check it would be larger than a page: the pool aborts.
-TEST_F(RecompressorTest, DISABLED_LeavesPagesThatPackToLessThanTheirCheckBelowAPage) {
+TEST_F(RecompressorTest, LeavesPagesThatPackToLessThanTheirCheckBelowAPage) {
   for (const char* second : {"lz4", "deflate"}) {
     mirror_.clear();
     make(config_of("zstd", second, 512));
@@ -574,7 +574,7 @@ TEST_F(RecompressorTest, DISABLED_LeavesPagesThatPackToLessThanTheirCheckBelowAP
 }
 
 // Objects of 4,033 to 4,080 bytes cost a whole page, as they did when they were raw.
-TEST_F(RecompressorTest, DISABLED_PacksNoPageAgainThatCostsAPageAfterwards) {
+TEST_F(RecompressorTest, PacksNoPageAgainThatCostsAPageAfterwards) {
   make(config_of("zstd", "lz4", 512));
   for (std::uint64_t page = 0; page < 60; ++page)
     write(page, page_with_random_bytes(4015 + page % 30, page));

@@ -51,14 +51,14 @@ class Backoff {
 
 inline constexpr std::uint64_t kSlotsPerTablePage = kPageBytes / sizeof(std::uint64_t);
 
-// Which slots are what. Two pages share content or make a cluster at the least, so half as many of
-// those slots are enough.
+// Which slots are what. Shared content and clusters have at least one page each, so as many of those
+// slots are enough, and one more for the cluster that takes the place of others.
 struct SlotRegions {
   explicit constexpr SlotRegions(std::uint64_t disk_pages)
       : pages_end(disk_pages),
         shared_begin(round_up(disk_pages, kSlotsPerTablePage)),
-        shared_end(shared_begin + round_up(disk_pages / 2, kSlotsPerTablePage)),
-        cluster_end(shared_end + round_up(disk_pages / 2, kSlotsPerTablePage)) {}
+        shared_end(shared_begin + round_up(disk_pages, kSlotsPerTablePage)),
+        cluster_end(shared_end + round_up(disk_pages + 1, kSlotsPerTablePage)) {}
 
   [[nodiscard]] constexpr bool is_page(PageIndex slot) const { return slot.value < pages_end; }
   [[nodiscard]] constexpr bool is_shared(PageIndex slot) const {

@@ -12,18 +12,6 @@ namespace {
 
 constexpr std::size_t kPatternBytes = sizeof(std::uint64_t);
 
-// Objects beyond this cost as much as a raw page: kSpanPages of them need kSpanPages pages.
-constexpr std::size_t most_object_bytes() {
-  std::size_t most = kPageBytes;
-  while (kSizeClasses[class_index_for(most)].object_count <=
-         kSizeClasses[class_index_for(most)].page_count) {
-    most -= kClassStepBytes;
-  }
-  return most;
-}
-constexpr std::size_t kMostObjectBytes = most_object_bytes();
-static_assert(kMostObjectBytes >= 4000, "a page that packs to 4,000 bytes is worth packing");
-
 }  // namespace
 
 Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout,
@@ -197,7 +185,7 @@ Result<SlotWord> Store::build_same(std::uint64_t pattern, SlotWord old_word) {
 Result<SlotWord> Store::build(WriteLane& lane, PageView content, SlotWord old_word) {
   if (const auto pattern = same_filled_pattern(content)) return build_same(*pattern, old_word);
   std::optional<std::size_t> packed_bytes = lane.compressor->compress(content, lane.packed);
-  if (packed_bytes && *packed_bytes > kMostObjectBytes - kPageCheckBytes) packed_bytes.reset();
+  if (packed_bytes && *packed_bytes > kMostPackedBytes) packed_bytes.reset();
   if (packed_bytes) return build_packed(lane.packed, *packed_bytes, 0, old_word);
   const Result<Handle> handle = pool_->allocate(kPageBytes, limit_rule(kPageBytes, old_word));
   if (!handle) return tl::unexpected(handle.error());

@@ -42,6 +42,19 @@
 
 namespace uzram {
 
+// Objects beyond this cost as much as a raw page: kSpanPages of them need kSpanPages pages.
+constexpr std::size_t most_object_bytes() {
+  std::size_t most = kPageBytes;
+  while (kSizeClasses[class_index_for(most)].object_count <=
+         kSizeClasses[class_index_for(most)].page_count) {
+    most -= kClassStepBytes;
+  }
+  return most;
+}
+// Pages that pack to more are stored raw.
+inline constexpr std::size_t kMostPackedBytes = most_object_bytes() - kPageCheckBytes;
+static_assert(kMostPackedBytes >= 4000, "a page that packs to 4,000 bytes is worth packing");
+
 // Whether pages have been changing since the last maintenance.
 enum class Pace { Busy, Rest };
 
