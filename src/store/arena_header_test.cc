@@ -127,8 +127,8 @@ TEST_F(ArenaHeader, IsRefusedWhenItsFieldsAreWrongThoughItsCheckIsRight) {
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{1} << 60));
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{12345 + 512}));
   EXPECT_TRUE(refuses(kCodecsOffset, std::uint8_t{200}));
-  for (std::size_t field = 1; field < 6; ++field)
-    EXPECT_TRUE(refuses(kLayoutOffset + 8 * field, std::uint64_t{77 * kPageBytes})) << field;
+  for (std::size_t field = 1; field < 8; ++field)
+    EXPECT_TRUE(refuses(kLayoutOffset + 8 * field, std::uint64_t{79 * kPageBytes})) << field;
   EXPECT_TRUE(refuses(kCodecsOffset + kDictionaryOffsetInCodec, ~std::uint64_t{0}));
   EXPECT_TRUE(refuses(kCodecsOffset + kDictionaryBytesInCodec, ~std::uint64_t{0}));
 }
