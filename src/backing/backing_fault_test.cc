@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A disk that fails, stalls, or says nothing: what the space reports, and what it does not use again.
+// A disk that fails, stalls, or says nothing: what the space reports, and what it does not
+// use again.
 #include <chrono>
 #include <thread>
 

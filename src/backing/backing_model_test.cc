@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random commands against a space and a list of what it should hold, from a printed seed: UZRAM_SEED
-// repeats a run.
+// Random commands against a space and a list of what it should hold, from a printed seed:
+// UZRAM_SEED repeats a run.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>

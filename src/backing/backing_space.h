@@ -8,8 +8,8 @@
 // Units:   counters are in blocks of 4 KiB.
 // Owns:    the store, and what can be rebuilt by adopt(): live bytes of each block, in sparse
 //          private memory. The caller owns block_records: a 16-bit generation of each block, raised
-//          whenever the block is written again, and 32 bits of check of each object that has a block
-//          to itself. They must outlive a crash together with the positions.
+//          whenever the block is written again, and 32 bits of check of each object that has a
+//          block to itself. They must outlive a crash together with the positions.
 // Encryption: AES-256-XTS, one unit a block; the tweak is the block's number and generation, so an
 //          older content of a block (of its last 65,535), or another block's, decrypts to noise.
 // Checks:  XXH3 over the object, seeded with its place, the generations of its blocks and the key:
@@ -116,8 +116,9 @@ class BackingSpace {
   // After the last adopt: what is not adopted is free. Not needed for a new space.
   void finish_adoption();
 
-  // Tells the store which blocks nobody needs (holes, TRIM), in long runs, at most `most_blocks`.
-  // Returns: the blocks told. Errors: as the store; EOPNOTSUPP when it cannot; nothing is lost then.
+  // Tells the store which blocks nobody needs (holes, TRIM), in long runs, at most
+  // `most_blocks`. Returns: the blocks told. Errors: as the store; EOPNOTSUPP when it cannot;
+  // nothing is lost then.
   Result<std::uint64_t> discard_freed_blocks(std::uint64_t most_blocks);
 
   [[nodiscard]] BackingCounters counters() const;

@@ -104,9 +104,14 @@ void BackingWriter::put(Run& run, ConstBytes object, std::uint64_t tag) {
     const std::size_t written_bytes = object.size() + kObjectCheckBytes;
     std::memset(place + written_bytes, 0, bytes - written_bytes);
   }
-  for (std::size_t at = run.used_bytes; at < run.used_bytes + bytes; at += kPlaceStepBytes)
-    ++run.live_steps[at / kBlockBytes];
-  run.used_bytes += bytes;
+  const std::size_t end = run.used_bytes + bytes;
+  while (run.used_bytes < end) {
+    const std::size_t block = run.used_bytes / kBlockBytes;
+    const std::size_t here = std::min(end, (block + 1) * kBlockBytes) - run.used_bytes;
+    run.live_steps[block] =
+        static_cast<std::uint16_t>(run.live_steps[block] + here / kPlaceStepBytes);
+    run.used_bytes += here;
+  }
   run.objects.push_back({tag, position});
 }
 

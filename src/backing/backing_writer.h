@@ -11,7 +11,8 @@
 // Threads: one BackingWriter at a time; a second one's constructor waits for the first one's
 //          destructor. The listener is called by the thread that is in append or flush; it may read
 //          and free, and must not append. append waits when all writes are in flight.
-// Memory:  append and flush allocate nothing; the constructor takes 16 KiB for each write in flight.
+// Memory:  append and flush allocate nothing; the constructor takes 16 KiB for each write in
+//          flight.
 // Laws:    3, 5.
 // Proof:   backing_space_test.cc, backing_fault_test.cc, backing_allocation_test.cc.
 #pragma once

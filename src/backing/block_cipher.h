@@ -2,7 +2,7 @@
 // backing/block_cipher.h: AES-256-XTS over one block at a time.
 //
 // Shapes:  a unit is the front of a block: any multiple of 16 bytes, at least 16.
-// Errors:  make -> EINVAL when the key's two halves are the same or there is no such cipher, ENOMEM.
+// Errors:  make -> EINVAL when the key's two halves are the same or there is no such cipher.
 // Threads: one at a time for each BlockCipher.
 // Memory:  everything is made in the factory; encrypt and decrypt allocate nothing.
 // Proof:   block_cipher_test.cc (the vectors of IEEE 1619).

@@ -47,7 +47,7 @@ class Freezer {
 
   [[nodiscard]] bool is_there() const { return is_mounted_; }
   [[nodiscard]] std::string make_file() const {
-    const std::string path = mount_point_ + "/disk";
+    std::string path = mount_point_ + "/disk";
     const FileDescriptor made(::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
     EXPECT_EQ(::ftruncate(made.get(), kBlocks * kBlockBytes), 0);
     return path;
