@@ -3,15 +3,35 @@
 
 #include <chrono>
 
+#include "store/cluster_maker.h"
+
 namespace uzram {
 namespace {
 
 // Long enough that a round finds much to do at once, short enough that freed memory is soon free.
 constexpr std::chrono::milliseconds kPause{100};
 
+// Blocks of the backing store that a round at rest may give back.
+constexpr std::uint64_t kMostDiscards = 65536;
+
+// Of all pages that clusters were made of, more than an eighth is gone.
+bool has_many_dead_members(const Store& store) {
+  const SharedSlots& clusters = store.cluster_slots();
+  std::uint64_t made = 0;
+  std::uint64_t alive = 0;
+  for (std::uint64_t slot = clusters.begin(); slot < clusters.end(); ++slot) {
+    const std::uint32_t users = clusters.users({slot});
+    if (users == 0) continue;
+    made += clusters.size({slot});
+    alive += users;
+  }
+  return made > alive && (made - alive) * 8 > made;
+}
+
 }  // namespace
 
 Maintenance::~Maintenance() {
+  must_stop_.store(true, std::memory_order_relaxed);
   {
     MutexLock lock(mutex_);
     is_ending_ = true;
@@ -26,7 +46,22 @@ void Maintenance::wake() {
   changed_.notify_all();
 }
 
+void Maintenance::maintain(bool is_busy) {
+  if (!is_busy) {
+    if (has_many_dead_members(store_)) {
+      ClusterRequest request;
+      request.only_mostly_dead = true;
+      // What it cannot do now it tries again at the next rest.
+      static_cast<void>(make_clusters(store_, request, must_stop_));
+    }
+    if (store_.backing() != nullptr)
+      static_cast<void>(store_.backing()->discard_freed_blocks(kMostDiscards));
+  }
+  store_.maintain(is_busy ? Pace::Busy : Pace::Rest);
+}
+
 void Maintenance::work() {
+  if (store_.needs_dedup_index()) store_.rebuild_dedup_index(must_stop_);
   MutexLock lock(mutex_);
   bool is_tidy = true;  // Nothing has changed since a round at rest.
   while (!is_ending_) {
@@ -40,7 +75,7 @@ void Maintenance::work() {
     mutex_.unlock();
     {
       MutexLock round(round_mutex_);
-      store_.maintain(was_due ? Pace::Busy : Pace::Rest);
+      maintain(was_due);
     }
     mutex_.lock();
     is_tidy = !was_due;

@@ -133,6 +133,10 @@ class Store {
 
   // Walks the shared slots; all zeros without deduplication.
   [[nodiscard]] DedupStats dedup_stats() const;
+  // Pages are stored, but the index knows of none: the store was opened, not created.
+  [[nodiscard]] bool needs_dedup_index() const {
+    return dedup_ != nullptr && dedup_->entries() == 0 && sums().stored_pages != 0;
+  }
   // Finds out what content there is, after open; may take long.
   void rebuild_dedup_index(const StopSignal& stop);
 
