@@ -20,6 +20,7 @@ namespace {
 constexpr std::size_t kNameBytesEnd = 128;  // The kernel's CRYPTO_MAX_ALG_NAME.
 constexpr std::string_view kParamsExample =
     "write words like priority=0 algo=zstd level=3 dict=/path deflate.winbits=12";
+constexpr std::string_view kRecompressionExample = "write words like algo=zstd priority=1";
 
 tl::unexpected<InputError> refuse_after_disksize(std::string_view name) {
   return refuse(EBUSY,
@@ -85,20 +86,18 @@ InputResult<void> take_word(const KeyValue& word, ParamsRequest& request) {
   return {};
 }
 
-constexpr int kPriorityEnd = 4;
-
 // An algorithm's name overrides the priority that was given.
 InputResult<int> settle_priority(const Device& device, const ParamsRequest& request) {
   if (!request.algorithm.empty()) {
-    for (int priority = 0; priority < kPriorityEnd; ++priority) {
+    for (int priority = 0; priority < kAlgorithmCount; ++priority) {
       const CodecInfo* codec = device.algorithm_at(priority);
       if (codec != nullptr && codec->name == request.algorithm) return priority;
     }
     return refuse(EINVAL, fmt::format("algorithm_params: algo={} is not configured here; this "
                                       "device has {}",
-                                      quote(request.algorithm), device.algorithm().name));
+                                      quote(request.algorithm), configured_algorithms(device)));
   }
-  if (request.priority < 0 || request.priority >= kPriorityEnd) {
+  if (request.priority < 0 || request.priority >= kAlgorithmCount) {
     return refuse(
         EINVAL, fmt::format("algorithm_params: priority={} is not 0, 1, 2 or 3", request.priority));
   }
@@ -114,6 +113,53 @@ InputResult<void> set_params(Device& device, int priority, CodecParams params) {
                             kParamsExample));
 }
 
+// Every algorithm, the chosen one in brackets.
+std::string algorithm_list(const CodecInfo& chosen) {
+  std::string text;
+  for (const CodecInfo& codec : all_codecs()) {
+    const bool is_chosen = codec.id == chosen.id;
+    text += is_chosen ? fmt::format("[{}] ", codec.name) : fmt::format("{} ", codec.name);
+  }
+  return text + "\n";
+}
+
+InputResult<std::string_view> read_algorithm(std::string_view attribute, std::string_view name) {
+  if (name.size() >= kNameBytesEnd) {
+    return refuse(E2BIG, fmt::format("{}: the name has {} bytes; write one of {}", attribute,
+                                     name.size(), algorithm_names()));
+  }
+  // The kernel drops one newline and then compares as sysfs does, which forgives another.
+  for (int i = 0; i < 2; ++i) {
+    if (name.ends_with('\n')) name.remove_suffix(1);
+  }
+  if (find_codec(name) != nullptr) return name;
+  return refuse(EINVAL, fmt::format("{}: {} is not an algorithm; write one of {}", attribute,
+                                    quote(name), algorithm_names()));
+}
+
+struct RecompressionChoice {
+  std::string_view algorithm;
+  int priority = 1;
+};
+
+// A key that is unknown is passed over, as in the kernel.
+InputResult<void> take_word(const KeyValue& word, RecompressionChoice& choice) {
+  if (word.value.empty()) {
+    return refuse(EINVAL, fmt::format("recomp_algorithm: {} has no value; {}", quote(word.key),
+                                      kRecompressionExample));
+  }
+  if (word.key == "algo") choice.algorithm = word.value;
+  if (word.key != "priority") return {};
+  const Result<int> value = parse_int(word.value);
+  if (!value) {
+    return refuse(value.error().code,
+                  fmt::format("recomp_algorithm: priority={} is not a number; {}",
+                              quote(word.value), kRecompressionExample));
+  }
+  choice.priority = *value;
+  return {};
+}
+
 }  // namespace
 
 std::string algorithm_names() {
@@ -125,34 +171,59 @@ std::string algorithm_names() {
   return names;
 }
 
-InputResult<std::string> show_comp_algorithm(const Device& device) {
-  std::string text;
-  const CodecId chosen = device.algorithm().id;
-  for (const CodecInfo& codec : all_codecs()) {
-    text += codec.id == chosen ? fmt::format("[{}] ", codec.name) : fmt::format("{} ", codec.name);
+std::string configured_algorithms(const Device& device) {
+  std::string names(device.algorithm().name);
+  for (int priority = 1; priority < kAlgorithmCount; ++priority) {
+    const CodecInfo* codec = device.algorithm_at(priority);
+    if (codec != nullptr) names += fmt::format(", #{} {}", priority, codec->name);
   }
-  return text + "\n";
+  return names;
+}
+
+InputResult<std::string> show_comp_algorithm(const Device& device) {
+  return algorithm_list(device.algorithm());
 }
 
 InputResult<void> store_comp_algorithm(Device& device, std::string_view text) {
-  std::string_view name = until_nul(text);
-  if (name.size() >= kNameBytesEnd) {
-    return refuse(E2BIG, fmt::format("comp_algorithm: the name has {} bytes; write one of {}",
-                                     name.size(), algorithm_names()));
-  }
-  // The kernel drops one newline and then compares as sysfs does, which forgives another.
-  for (int i = 0; i < 2; ++i) {
-    if (name.ends_with('\n')) name.remove_suffix(1);
-  }
-  if (find_codec(name) == nullptr) {
-    return refuse(EINVAL, fmt::format("comp_algorithm: {} is not an algorithm; write one of {}",
-                                      quote(name), algorithm_names()));
-  }
-  const Result<void> outcome = device.set_algorithm(name);
+  const InputResult<std::string_view> name = read_algorithm("comp_algorithm", until_nul(text));
+  if (!name) return tl::unexpected<InputError>(name.error());
+  const Result<void> outcome = device.set_algorithm(*name);
   if (outcome) return {};
   if (outcome.error().code == EBUSY) return refuse_after_disksize("comp_algorithm");
   return refuse(outcome.error().code,
                 fmt::format("comp_algorithm: write one of {}", algorithm_names()));
+}
+
+InputResult<std::string> show_recomp_algorithm(const Device& device) {
+  std::string text;
+  for (int priority = 1; priority < kAlgorithmCount; ++priority) {
+    const CodecInfo* codec = device.algorithm_at(priority);
+    if (codec != nullptr) text += fmt::format("#{}: {}", priority, algorithm_list(*codec));
+  }
+  return text;
+}
+
+InputResult<void> store_recomp_algorithm(Device& device, std::string_view text) {
+  RecompressionChoice choice;
+  for (const KeyValue& word : split_key_values(text)) {
+    InputResult<void> taken = take_word(word, choice);
+    if (!taken) return taken;
+  }
+  if (choice.algorithm.empty()) {
+    return refuse(EINVAL,
+                  fmt::format("recomp_algorithm: algo is missing; {}", kRecompressionExample));
+  }
+  if (choice.priority < 1 || choice.priority >= kAlgorithmCount) {
+    return refuse(EINVAL,
+                  fmt::format("recomp_algorithm: priority={} is not 1, 2 or 3", choice.priority));
+  }
+  const auto name = read_algorithm("recomp_algorithm", choice.algorithm);
+  if (!name) return tl::unexpected<InputError>(name.error());
+  const Result<void> outcome = device.set_recompression_algorithm(*name, choice.priority);
+  if (outcome) return {};
+  if (outcome.error().code == EBUSY) return refuse_after_disksize("recomp_algorithm");
+  return refuse(outcome.error().code,
+                fmt::format("recomp_algorithm: refused; {}", kRecompressionExample));
 }
 
 InputResult<void> store_algorithm_params(Device& device, std::string_view text) {

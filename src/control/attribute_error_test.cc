@@ -123,12 +123,53 @@ TEST_F(AttributeTest, AlgorithmParamsAreClosedAfterDisksize) {
   EXPECT_EQ(store("algorithm_params", "level"), "EINVAL") << "the text is judged first";
 }
 
-TEST_F(AttributeTest, PageChecksAreClosedAfterDisksize) {
-  EXPECT_EQ(store("page_checks", "maybe"), "EINVAL");
-  EXPECT_EQ(store("page_checks", "off"), "ok");
-  EXPECT_EQ(show("page_checks"), "0\n");
+TEST_F(AttributeTest, RecompAlgorithmRefusesWrongWords) {
+  for (const auto text :
+       {"", "\n", "zstd", "algo", "algo=", "algo=zstd priority", "priority=1", "algo=zip",
+        "algo=ZSTD", "algo=zstd priority=0", "algo=zstd priority=4", "algo=zstd priority=-1",
+        "algo=zstd priority=x", "algo=zstd priority=0x1", "algo=zstd level"}) {
+    EXPECT_EQ(store("recomp_algorithm", text), "EINVAL") << text;
+    EXPECT_EQ(show("recomp_algorithm"), "") << text;
+  }
+  EXPECT_EQ(store("recomp_algorithm", "algo=zstd priority=99999999999"), "ERANGE");
+  EXPECT_EQ(store("recomp_algorithm", "algo=" + std::string(128, 'x')), "E2BIG");
+  EXPECT_EQ(store("recomp_algorithm", "algo=zip priority=2"), "EINVAL");
+  EXPECT_THAT(words_, HasSubstr("lz4hc, zstd"));
+  for (const auto text : {"algo=zstd", "algo=zstd foo=1", "algo=lz4 algo=zstd priority=3",
+                          "algo=\"zstd\"", " priority=2\talgo=lz4\n"}) {
+    EXPECT_EQ(store("recomp_algorithm", text), "ok") << text;
+  }
+}
+
+TEST_F(AttributeTest, RecompAlgorithmIsClosedAfterDisksize) {
   ASSERT_EQ(store("disksize", "1M"), "ok");
-  EXPECT_EQ(store("page_checks", "1"), "EBUSY");
+  EXPECT_EQ(store("recomp_algorithm", "algo=zstd"), "EBUSY");
+  EXPECT_THAT(words_, HasSubstr("reset"));
+  EXPECT_EQ(store("recomp_algorithm", "algo=zip"), "EINVAL") << "the text is judged first";
+}
+
+TEST_F(AttributeTest, SwitchesAreClosedAfterDisksize) {
+  for (const auto name : {"page_checks", "access_tracking", "use_dedup"}) {
+    EXPECT_EQ(store(name, "maybe"), "EINVAL") << name;
+    EXPECT_THAT(words_, HasSubstr("write 1 or 0"));
+    EXPECT_EQ(store(name, "0"), "ok") << name;
+    EXPECT_EQ(show(name), "0\n") << name;
+  }
+  ASSERT_EQ(store("disksize", "1M"), "ok");
+  for (const auto name : {"page_checks", "access_tracking", "use_dedup"}) {
+    EXPECT_EQ(store(name, "1"), "EBUSY") << name;
+    EXPECT_EQ(store(name, "maybe"), "EINVAL") << "the text is judged first";
+    EXPECT_EQ(show(name), "0\n") << name;
+  }
+}
+
+TEST_F(AttributeTest, UseDedupTakesTheNumbersOfTheKernelsThatHaveIt) {
+  for (const auto text : {"", "\n", "y", "on", "2", "-1", "0x1", "1 ", " 1", "1x"}) {
+    EXPECT_EQ(store("use_dedup", text), "EINVAL") << text;
+  }
+  for (const auto text : {"1", "1\n", "+1", "01", "0"}) {
+    EXPECT_EQ(store("use_dedup", text), "ok") << text;
+  }
 }
 
 TEST_F(AttributeTest, CompactAndMemReserveNeedADisksize) {

@@ -60,6 +60,18 @@ void store_text(Device& device, const Attribute& attribute, std::string_view tex
   UZ_CHECK(before.empty() || before == *show_attribute(device, "disksize"));
 }
 
+void show_text(const Device& device, const Attribute& attribute) {
+  if (attribute.show != nullptr) {
+    const std::string text = *attribute.show(device);
+    UZ_CHECK(text.empty() || text.ends_with('\n'));
+  }
+  if (attribute.list == nullptr) return;
+  constexpr std::size_t kMostLines = 100;
+  const InputResult<TextPart> part = attribute.list(device, {0}, kMostLines);
+  UZ_CHECK(part.has_value() == device.is_initialised());
+  if (part) UZ_CHECK(part->text.size() % attribute.line_bytes == 0);
+}
+
 void run(Input input) {
   Device device(0);
   const auto attributes = device_attributes();
@@ -76,7 +88,7 @@ void run(Input input) {
     if (attribute.store != nullptr && attribute.name != "mem_reserve") {
       store_text(device, attribute, text);
     }
-    if (attribute.show != nullptr) UZ_CHECK(attribute.show(device)->ends_with('\n'));
+    show_text(device, attribute);
     device.check_invariants();
   }
 }

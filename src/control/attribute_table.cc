@@ -8,6 +8,8 @@
 #include <limits>
 
 #include "control/algorithm_attributes.h"
+#include "control/background_attributes.h"
+#include "control/block_state.h"
 #include "control/kernel_text.h"
 #include "control/stat_text.h"
 #include "device/device.h"
@@ -130,20 +132,39 @@ InputResult<void> store_mem_reserve(Device& device, std::string_view text) {
       fmt::format("mem_reserve: no memory for {} bytes; nothing is reserved now", size.bytes));
 }
 
-// --- page checks -------------------------------------------------------------------------------
+// --- switches that only a device without disksize takes ----------------------------------------
 
-InputResult<std::string> show_page_checks(const Device& device) {
-  return device.has_page_checks() ? "1\n" : "0\n";
+template <bool (Device::*is_on)() const>
+InputResult<std::string> show_switch(const Device& device) {
+  return (device.*is_on)() ? "1\n" : "0\n";
+}
+
+InputResult<void> store_switch(std::string_view name, std::string_view text, Result<bool> is_on,
+                               Device& device, Result<void> (Device::*set)(bool)) {
+  if (!is_on) {
+    return refuse(EINVAL,
+                  fmt::format("{}: {} is neither on nor off; write 1 or 0", name, quote(text)));
+  }
+  if ((device.*set)(*is_on)) return {};
+  return refuse(EBUSY,
+                fmt::format("{}: the device has its disksize already; reset it first", name));
 }
 
 InputResult<void> store_page_checks(Device& device, std::string_view text) {
-  const Result<bool> is_on = parse_bool(text);
-  if (!is_on) {
-    return refuse(EINVAL,
-                  fmt::format("page_checks: {} is neither on nor off; write 1 or 0", quote(text)));
-  }
-  if (device.set_page_checks(*is_on)) return {};
-  return refuse(EBUSY, "page_checks: the device has its disksize already; reset it first");
+  return store_switch("page_checks", text, parse_bool(text), device, &Device::set_page_checks);
+}
+
+InputResult<void> store_access_tracking(Device& device, std::string_view text) {
+  return store_switch("access_tracking", text, parse_bool(text), device,
+                      &Device::set_access_tracking);
+}
+
+// The kernels that have it take a number here, and no other than 0 and 1.
+InputResult<void> store_use_dedup(Device& device, std::string_view text) {
+  const Result<int> number = parse_int(text);
+  const bool is_switch = number && (*number == 0 || *number == 1);
+  const Result<bool> is_on = is_switch ? Result<bool>(*number == 1) : fail(EINVAL);
+  return store_switch("use_dedup", text, is_on, device, &Device::set_dedup);
 }
 
 // --- statistics --------------------------------------------------------------------------------
@@ -151,6 +172,10 @@ InputResult<void> store_page_checks(Device& device, std::string_view text) {
 template <std::string (*format)(const DeviceStats&)>
 InputResult<std::string> show_stats(const Device& device) {
   return format(device.stats());
+}
+
+InputResult<std::string> show_mm_stat(const Device& device) {
+  return format_mm_stat(device.stats(), device.uses_dedup());
 }
 
 // Every processor has its own streams, so the number is theirs and a write changes nothing.
@@ -195,6 +220,7 @@ InputResult<void> store_hot_remove(DeviceSet& devices, std::string_view text) {
 constexpr unsigned kReadOnly = 0444;
 constexpr unsigned kWriteOnly = 0200;
 constexpr unsigned kReadWrite = 0644;
+constexpr unsigned kRootOnly = 0400;
 
 constexpr std::array kDeviceAttributes{
     Attribute{"disksize", kReadWrite,
@@ -213,12 +239,24 @@ constexpr std::array kDeviceAttributes{
     Attribute{"algorithm_params", kWriteOnly,
               "priority=N algo=NAME level=N dict=PATH deflate.winbits=N, before disksize", nullptr,
               store_algorithm_params},
+    Attribute{"recomp_algorithm", kReadWrite,
+              "algo=NAME priority=1..3 for recompress, before disksize; a line for each priority",
+              show_recomp_algorithm, store_recomp_algorithm},
+    Attribute{"use_dedup", kReadWrite,
+              "1 when pages with the same content share it, before disksize (vendor kernels)",
+              show_switch<&Device::uses_dedup>, store_use_dedup},
     Attribute{"compact", kWriteOnly, "anything packs the pool and gives free memory back", nullptr,
               store_compact},
+    Attribute{"idle", kWriteOnly, "all, or seconds without access: marks these pages idle", nullptr,
+              store_idle},
+    Attribute{"recompress", kWriteOnly,
+              "type=idle|huge|huge_idle threshold=BYTES max_pages=N algo=NAME priority=N; or "
+              "cluster=N level=N",
+              nullptr, store_recompress},
     Attribute{"mm_stat", kReadOnly,
               "orig_data_size compr_data_size mem_used_total mem_limit mem_used_max same_pages "
-              "pages_compacted huge_pages huge_pages_since",
-              show_stats<format_mm_stat>, nullptr},
+              "pages_compacted huge_pages huge_pages_since dup_data_size meta_data_size",
+              show_mm_stat, nullptr},
     Attribute{"io_stat", kReadOnly, "failed_reads failed_writes invalid_io notify_free",
               show_stats<format_io_stat>, nullptr},
     Attribute{"debug_stat", kReadOnly, "version, then waits of writers and missed frees",
@@ -236,7 +274,14 @@ constexpr std::array kDeviceAttributes{
               show_mem_reserve, store_mem_reserve, true},
     Attribute{"page_checks", kReadWrite,
               "1 when packed pages carry a check, before disksize (not in the kernel)",
-              show_page_checks, store_page_checks},
+              show_switch<&Device::has_page_checks>, store_page_checks},
+    Attribute{"access_tracking", kReadWrite,
+              "1 when the time of each page's last access is kept, before disksize (not in the "
+              "kernel)",
+              show_switch<&Device::tracks_access>, store_access_tracking},
+    Attribute{"block_state", kRootOnly,
+              "a line for each stored page: number, last access, flags s w h i r n", nullptr,
+              nullptr, false, list_block_state, kBlockStateLineBytes},
 };
 
 constexpr std::array kClassAttributes{
@@ -288,6 +333,9 @@ const ClassAttribute* find_class_attribute(std::string_view name) {
 InputResult<std::string> show_attribute(const Device& device, std::string_view name) {
   const Attribute* attribute = find_attribute(name);
   if (attribute == nullptr) return refuse_unknown(name);
+  if (attribute->list != nullptr) {
+    return refuse(EFBIG, fmt::format("{} is long; read it in parts, from a page on", name));
+  }
   if (attribute->show == nullptr) {
     return refuse(EACCES, fmt::format("{} can only be set, not read", name));
   }

@@ -37,8 +37,10 @@ class DictionaryFile {
 
 TEST(AttributeTable, HasAModeForEachDirectionThatItServes) {
   for (const Attribute& attribute : device_attributes()) {
-    EXPECT_EQ((attribute.mode & 0444) != 0, attribute.show != nullptr) << attribute.name;
+    const bool is_readable = attribute.show != nullptr || attribute.list != nullptr;
+    EXPECT_EQ((attribute.mode & 0444) != 0, is_readable) << attribute.name;
     EXPECT_EQ((attribute.mode & 0200) != 0, attribute.store != nullptr) << attribute.name;
+    EXPECT_EQ(attribute.line_bytes != 0, attribute.list != nullptr) << attribute.name;
     EXPECT_FALSE(attribute.summary.empty()) << attribute.name;
   }
   for (const ClassAttribute& attribute : class_attributes()) {
@@ -67,16 +69,22 @@ TEST_F(AttributeTest, OfANewDeviceReadAsInTheKernel) {
   EXPECT_EQ(show("max_comp_streams"), std::to_string(::sysconf(_SC_NPROCESSORS_ONLN)) + "\n");
   EXPECT_EQ(show("mem_reserve"), "0\n");
   EXPECT_EQ(show("page_checks"), "1\n");
+  EXPECT_EQ(show("access_tracking"), "0\n");
+  EXPECT_EQ(show("use_dedup"), "0\n");
+  EXPECT_EQ(show("recomp_algorithm"), "");
   EXPECT_THAT(show("total_stat"), HasSubstr("orig_data_size 0\n"));
 }
 
 TEST_F(AttributeTest, ThatAreWriteOnlyCannotBeReadAndTheOtherWayRound) {
-  for (const auto name : {"reset", "mem_limit", "mem_used_max", "algorithm_params", "compact"}) {
+  for (const auto name : {"reset", "mem_limit", "mem_used_max", "algorithm_params", "compact",
+                          "idle", "recompress"}) {
     EXPECT_EQ(show(name), "EACCES") << name;
   }
-  for (const auto name : {"initstate", "mm_stat", "io_stat", "debug_stat", "stat", "total_stat"}) {
+  for (const auto name :
+       {"initstate", "mm_stat", "io_stat", "debug_stat", "stat", "total_stat", "block_state"}) {
     EXPECT_EQ(store(name, "1"), "EACCES") << name;
   }
+  EXPECT_EQ(show("block_state"), "EFBIG") << "it comes in parts";
   EXPECT_EQ(show("no_such"), "ENOENT");
   EXPECT_EQ(store("no_such", "1"), "ENOENT");
 }
@@ -108,6 +116,54 @@ TEST_F(AttributeTest, CompAlgorithmPutsTheChosenOneInBrackets) {
   EXPECT_EQ(show("comp_algorithm"), "lzo-rle lzo lz4 lz4hc [zstd] deflate 842 \n");
   EXPECT_EQ(store("comp_algorithm", "lz4"), "ok");
   EXPECT_EQ(show("comp_algorithm"), "lzo-rle lzo [lz4] lz4hc zstd deflate 842 \n");
+}
+
+TEST_F(AttributeTest, RecompAlgorithmHasALineForEachPriority) {
+  EXPECT_EQ(store("recomp_algorithm", "algo=zstd\n"), "ok");
+  EXPECT_EQ(show("recomp_algorithm"), "#1: lzo-rle lzo lz4 lz4hc [zstd] deflate 842 \n");
+  EXPECT_EQ(store("recomp_algorithm", "priority=3 algo=deflate"), "ok");
+  EXPECT_EQ(store("recomp_algorithm", "algo=lz4hc priority=1"), "ok");
+  EXPECT_EQ(show("recomp_algorithm"),
+            "#1: lzo-rle lzo lz4 [lz4hc] zstd deflate 842 \n"
+            "#3: lzo-rle lzo lz4 lz4hc zstd [deflate] 842 \n");
+  EXPECT_THAT(show("comp_algorithm"), HasSubstr("[lzo-rle]"));
+  EXPECT_EQ(store("disksize", "1M"), "ok");
+  EXPECT_THAT(show("recomp_algorithm"), HasSubstr("#1: lzo-rle lzo lz4 [lz4hc]"));
+  EXPECT_EQ(store("reset", "1"), "ok");
+  EXPECT_EQ(show("recomp_algorithm"), "");
+}
+
+TEST_F(AttributeTest, AlgorithmParamsFindARecompressionAlgorithmByNameOrPriority) {
+  ASSERT_EQ(store("recomp_algorithm", "algo=zstd priority=2"), "ok");
+  EXPECT_EQ(store("algorithm_params", "algo=zstd level=10000"), "ok");
+  EXPECT_EQ(store("disksize", "1M"), "EINVAL") << "the level is refused when it is used";
+  EXPECT_EQ(store("algorithm_params", "priority=2 level=9"), "ok");
+  EXPECT_EQ(store("algorithm_params", "algo=lz4 level=1"), "EINVAL");
+  EXPECT_THAT(words_, HasSubstr("lzo-rle, #2 zstd"));
+  EXPECT_EQ(store("disksize", "1M"), "ok");
+}
+
+TEST_F(AttributeTest, SwitchesAreShownAsNumbersAndClearedByReset) {
+  ASSERT_EQ(store("use_dedup", "1\n"), "ok");
+  ASSERT_EQ(store("access_tracking", "y"), "ok");
+  EXPECT_EQ(show("use_dedup"), "1\n");
+  EXPECT_EQ(show("access_tracking"), "1\n");
+  ASSERT_EQ(store("disksize", "1M"), "ok");
+  EXPECT_EQ(show("use_dedup"), "1\n");
+  EXPECT_EQ(show("access_tracking"), "1\n");
+  ASSERT_EQ(store("reset", "1"), "ok");
+  EXPECT_EQ(show("use_dedup"), "0\n");
+  EXPECT_EQ(show("access_tracking"), "0\n");
+}
+
+TEST_F(AttributeTest, MmStatHasTwoMoreColumnsWithDeduplicationOnly) {
+  ASSERT_EQ(store("disksize", "1M"), "ok");
+  EXPECT_EQ(show("mm_stat"), kEmptyMmStat);
+  ASSERT_EQ(store("reset", "1"), "ok");
+  ASSERT_EQ(store("use_dedup", "1"), "ok");
+  ASSERT_EQ(store("disksize", "1M"), "ok");
+  EXPECT_EQ(mm_stat(10), 0U) << "nothing is shared yet";
+  EXPECT_EQ(show("mm_stat").size(), kEmptyMmStat.size() + 18);
 }
 
 TEST_F(AttributeTest, MemLimitIsShownByMmStatInWholePages) {

@@ -80,13 +80,13 @@ MemorySize parse_memory_size(std::string_view text) {
 namespace {
 
 // Digits and at most one newline, up to 64 bits.
-Result<std::uint64_t> parse_digits(std::string_view text) {
+Result<std::uint64_t> parse_digits(std::string_view text, int base = 10) {
   std::uint64_t value = 0;
   bool overflows = false;
   std::size_t position = 0;
-  for (; position < text.size() && digit_value(text[position]) < 10; ++position) {
+  for (; position < text.size() && digit_value(text[position]) < base; ++position) {
     const auto digit = static_cast<unsigned>(digit_value(text[position]));
-    overflows |= __builtin_mul_overflow(value, std::uint64_t{10}, &value);
+    overflows |= __builtin_mul_overflow(value, static_cast<std::uint64_t>(base), &value);
     overflows |= __builtin_add_overflow(value, std::uint64_t{digit}, &value);
   }
   if (overflows) return fail(ERANGE);
@@ -106,6 +106,13 @@ Result<std::uint64_t> parse_unsigned(std::string_view text, std::uint64_t highes
   return value;
 }
 
+Result<std::uint64_t> parse_unsigned_any_base(std::string_view text) {
+  text = until_nul(text);
+  if (text.starts_with('+')) text.remove_prefix(1);
+  if (starts_hexadecimal(text)) return parse_digits(text.substr(2), 16);
+  return parse_digits(text, text.starts_with('0') ? 8 : 10);
+}
+
 Result<int> parse_int(std::string_view text) {
   text = until_nul(text);
   constexpr auto kHighest = static_cast<std::uint64_t>(std::numeric_limits<int>::max());
@@ -118,6 +125,12 @@ Result<int> parse_int(std::string_view text) {
   if (!value) return tl::unexpected<Error>(value.error());
   if (*value > kHighest + 1) return fail(ERANGE);
   return static_cast<int>(-static_cast<std::int64_t>(*value));
+}
+
+bool is_word(std::string_view text, std::string_view word) {
+  text = until_nul(text);
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  return text == word;
 }
 
 Result<bool> parse_bool(std::string_view text) {

@@ -2,7 +2,8 @@
 // control/kernel_text.h: numbers and words, read exactly as the kernel reads them from sysfs.
 //
 // What:   the syntaxes that zram's attributes use: sizes (memparse), decimals (kstrtoull,
-//         kstrtoint) and key=value lists (next_arg). Not here: what the values mean
+//         kstrtoint), words (sysfs_streq) and key=value lists
+//         (next_arg). Not here: what the values mean
 //         (attribute_table.cc), sizes of a command line (app/).
 // Shapes: a text ends at its end or at the first NUL byte, since the kernel sees it as a C
 //         string.
@@ -31,11 +32,17 @@ struct MemorySize {
 // Decimal digits after an optional '+', then at most one newline.
 // Errors: EINVAL not such a number; ERANGE above `highest`.
 [[nodiscard]] Result<std::uint64_t> parse_unsigned(std::string_view text, std::uint64_t highest);
-// The same with an optional '-'. Errors: EINVAL, ERANGE.
+// The same in the base that the text names: 0x hexadecimal, 0 octal, otherwise decimal. Errors:
+// EINVAL; ERANGE beyond 64 bits.
+[[nodiscard]] Result<std::uint64_t> parse_unsigned_any_base(std::string_view text);
+// Decimal with an optional '-'. Errors: EINVAL, ERANGE.
 [[nodiscard]] Result<int> parse_int(std::string_view text);
 
 // By its first characters, as kstrtobool: 1, y, Y, t, T, on; 0, n, N, f, F, off. Errors: EINVAL.
 [[nodiscard]] Result<bool> parse_bool(std::string_view text);
+
+// Whether the text is the word; one newline behind it is forgiven, as sysfs_streq does.
+[[nodiscard]] bool is_word(std::string_view text, std::string_view word);
 
 // The text as the kernel sees it: up to the first NUL byte.
 [[nodiscard]] std::string_view until_nul(std::string_view text);

@@ -82,6 +82,33 @@ TEST(Unsigned, ReportsOverflowBeforeAnythingThatFollows) {
   EXPECT_EQ(parse_unsigned("65536x", 65535), Result<std::uint64_t>(fail(EINVAL)));
 }
 
+TEST(UnsignedOfAnyBase, TakesTheBaseFromTheFirstCharacters) {
+  EXPECT_EQ(*parse_unsigned_any_base("3600\n"), 3600U);
+  EXPECT_EQ(*parse_unsigned_any_base("+0x1F"), 31U);
+  EXPECT_EQ(*parse_unsigned_any_base("0X10\n"), 16U);
+  EXPECT_EQ(*parse_unsigned_any_base("010"), 8U);
+  EXPECT_EQ(*parse_unsigned_any_base("0"), 0U);
+  EXPECT_EQ(*parse_unsigned_any_base("0xffffffffffffffff"), ~0ULL);
+}
+
+TEST(UnsignedOfAnyBase, RefusesOtherWordsAndOverflow) {
+  for (const auto text : {"", "\n", "0x", "0xg", "08", "-1", "1h", " 1", "1 ", "1\n\n", "all"}) {
+    EXPECT_EQ(parse_unsigned_any_base(text), Result<std::uint64_t>(fail(EINVAL))) << text;
+  }
+  for (const auto text : {"18446744073709551616", "0x10000000000000000"}) {
+    EXPECT_EQ(parse_unsigned_any_base(text), Result<std::uint64_t>(fail(ERANGE))) << text;
+  }
+}
+
+TEST(Word, IsForgivenOneNewline) {
+  EXPECT_TRUE(is_word("all", "all"));
+  EXPECT_TRUE(is_word("all\n", "all"));
+  EXPECT_TRUE(is_word("all\0x"sv, "all"));
+  for (const auto text : {"", "al", "all\n\n", "all ", " all", "ALL", "allx"}) {
+    EXPECT_FALSE(is_word(text, "all")) << text;
+  }
+}
+
 TEST(Int, TakesBothSignsUpToTheLimits) {
   EXPECT_EQ(*parse_int("-5"), -5);
   EXPECT_EQ(*parse_int("+5\n"), 5);

@@ -14,6 +14,7 @@
 #include "control/attribute_table.h"
 #include "control/device_json.h"
 #include "control/operations.h"
+#include "control/page_map.h"
 #include "device/device.h"
 
 namespace uzram {
@@ -41,11 +42,16 @@ InputResult<std::optional<std::string>> optional_text(const Json& request, const
   return refuse(EINVAL, fmt::format("\"{}\" is not a text", member));
 }
 
-InputResult<std::optional<std::uint64_t>> optional_bytes(const Json& request, const char* member) {
+InputResult<std::optional<std::uint64_t>> optional_number(const Json& request, const char* member,
+                                                          const char* of_what) {
   const auto found = request.find(member);
   if (found == request.end() || found->is_null()) return std::nullopt;
   if (found->is_number_unsigned()) return found->get<std::uint64_t>();
-  return refuse(EINVAL, fmt::format("\"{}\" is not a number of bytes", member));
+  return refuse(EINVAL, fmt::format("\"{}\" is not a number of {}", member, of_what));
+}
+
+InputResult<std::optional<std::uint64_t>> optional_bytes(const Json& request, const char* member) {
+  return optional_number(request, member, "bytes");
 }
 
 InputResult<std::optional<int>> optional_int(const Json& request, const char* member) {
@@ -78,11 +84,17 @@ InputResult<std::shared_ptr<Device>> find_device(const Operations& operations,
 
 // --- create ------------------------------------------------------------------------------------
 
+struct Setting {
+  std::string attribute;
+  std::string value;
+};
+
 struct CreateRequest {
   std::uint64_t size_bytes = 0;
   std::optional<std::string> algorithm;
   std::string params;  // As algorithm_params takes them; empty when none was given.
   std::optional<std::uint64_t> mem_limit_bytes;
+  std::vector<Setting> settings;  // In the order in which they are made.
 };
 
 InputResult<std::string> params_text(const Json& request) {
@@ -101,6 +113,22 @@ InputResult<std::string> params_text(const Json& request) {
   return text + fmt::format("dict=\"{}\"", **path);
 }
 
+InputResult<std::vector<Setting>> read_settings(const Json& request) {
+  std::vector<Setting> settings;
+  const auto found = request.find("set");
+  if (found == request.end() || found->is_null()) return settings;
+  const auto is_text = [](const Json& pair, std::size_t index) {
+    return pair.is_array() && pair.size() == 2 && pair[index].is_string();
+  };
+  for (const Json& pair : found->is_array() ? *found : Json::array({*found})) {
+    if (!is_text(pair, 0) || !is_text(pair, 1)) {
+      return refuse(EINVAL, "\"set\" is not a list of pairs [\"attribute\", \"value\"]");
+    }
+    settings.push_back({pair[0].get<std::string>(), pair[1].get<std::string>()});
+  }
+  return settings;
+}
+
 InputResult<CreateRequest> read_create(const Json& request) {
   CreateRequest create;
   const auto size = optional_bytes(request, "size");
@@ -116,6 +144,9 @@ InputResult<CreateRequest> read_create(const Json& request) {
   const auto limit = optional_bytes(request, "mem_limit");
   if (!limit) return pass_on(limit.error());
   create.mem_limit_bytes = *limit;
+  InputResult<std::vector<Setting>> settings = read_settings(request);
+  if (!settings) return pass_on(settings.error());
+  create.settings = std::move(*settings);
   return create;
 }
 
@@ -125,6 +156,9 @@ InputResult<void> set_up(Device& device, const CreateRequest& create) {
   if (outcome && !create.params.empty()) outcome = store_algorithm_params(device, create.params);
   if (outcome && create.mem_limit_bytes) {
     outcome = store_attribute(device, "mem_limit", std::to_string(*create.mem_limit_bytes));
+  }
+  for (const Setting& setting : create.settings) {
+    if (outcome) outcome = store_attribute(device, setting.attribute, setting.value);
   }
   if (outcome) outcome = store_attribute(device, "disksize", std::to_string(create.size_bytes));
   return outcome;
@@ -159,11 +193,29 @@ Answer done(const InputResult<void>& outcome) {
   return Json(nullptr);
 }
 
+// So many lines of a listed attribute go into one answer.
+constexpr std::size_t kMostLines = 16384;
+
+Answer answer_part(const Device& device, const Attribute& attribute, PageIndex first) {
+  InputResult<TextPart> part = attribute.list(device, first, kMostLines);
+  if (!part) return pass_on(part.error());
+  Json next;
+  if (part->next) next = part->next->value;
+  return Json{{"text", std::move(part->text)}, {"next", std::move(next)}};
+}
+
 Answer answer_get(Operations& operations, const Json& request) {
   const auto device = find_device(operations, request);
   if (!device) return pass_on(device.error());
   const auto name = optional_text(request, "attribute");
   if (!name) return pass_on(name.error());
+  const auto first = optional_number(request, "first", "a page");
+  if (!first) return pass_on(first.error());
+  const Attribute* attribute = *name ? find_attribute(**name) : nullptr;
+  if (attribute != nullptr && attribute->list != nullptr) {
+    return answer_part(**device, *attribute, {first->value_or(0)});
+  }
+  if (*first) return refuse(EINVAL, "\"first\" is for attributes that come in parts");
   if (!*name) return attributes_json(**device);
   InputResult<std::string> text = show_attribute(**device, **name);
   if (!text) return pass_on(text.error());
@@ -204,6 +256,19 @@ Answer answer_stats(Operations& operations, const Json& request) {
   return device_json(**device);
 }
 
+Answer answer_map(Operations& operations, const Json& request) {
+  const auto device = find_device(operations, request);
+  if (!device) return pass_on(device.error());
+  const auto cells = optional_number(request, "cells", "cells");
+  if (!cells) return pass_on(cells.error());
+  constexpr std::uint64_t kStandardCells = 1024;
+  const InputResult<PageMap> map = make_page_map(**device, cells->value_or(kStandardCells));
+  if (!map) return pass_on(map.error());
+  Json json = page_map_json(*map);
+  json["device"] = device_name(**device);
+  return json;
+}
+
 Answer answer_swap_on(Operations& operations, const Json& request) {
   const auto device = find_device(operations, request);
   if (!device) return pass_on(device.error());
@@ -232,13 +297,14 @@ struct Operation {
 
 constexpr std::array kOperations{
     Operation{"list", " ", answer_list},
-    Operation{"create", " size algorithm level dict winbits mem_limit ", answer_create},
-    Operation{"get", " device attribute ", answer_get},
+    Operation{"create", " size algorithm level dict winbits mem_limit set ", answer_create},
+    Operation{"get", " device attribute first ", answer_get},
     Operation{"set", " device attribute value ", answer_set},
     Operation{"remove", " device ", answer_remove},
     Operation{"reset", " device ", answer_reset},
     Operation{"compact", " device ", answer_compact},
     Operation{"stats", " device ", answer_stats},
+    Operation{"map", " device cells ", answer_map},
     Operation{"swap_on", " device reserve priority ", answer_swap_on},
     Operation{"swap_off", " device ", answer_swap_off},
     Operation{"attributes", " ", answer_attributes},

@@ -6,13 +6,17 @@
 //          Not here: bytes on a socket (socket_server.h).
 // Shapes:  op          members                                                -> result
 //          list                                                               -> [device, ...]
-//          create      size, algorithm?, level?, dict?, winbits?, mem_limit?  -> device
+//          create      size, algorithm?, level?, dict?, winbits?, mem_limit?,
+//                      set?: [[attribute, value], ...], made before the size  -> device
 //          get         device, attribute?        -> its text, or {name: text} without attribute
+//          get         device, attribute, first?: of one that comes in parts -> {text, next}: lines
+//                      from page `first` on, and where the next part begins; null at the end
 //          set         device, attribute, value                               -> null
 //          remove      device                                                 -> null
 //          reset       device                                                 -> null
 //          compact     device                                                 -> null
 //          stats       device                                                 -> device
+//          map         device, cells? (1024)                 -> as page_map_json, and device
 //          swap_on     device, reserve?, priority?                            -> [remark, ...]
 //          swap_off    device                                                 -> null
 //          attributes                                      -> [{name, mode, summary}, ...]

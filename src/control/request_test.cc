@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/request.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -110,6 +111,79 @@ TEST_F(RequestTest, GetAndSetGoThroughTheAttributeTable) {
   const Json all = result({{"op", "get"}, {"device", "zram0"}});
   EXPECT_EQ(all["disksize"], "1048576");
   EXPECT_FALSE(all.contains("reset"));
+}
+
+TEST_F(RequestTest, CreateMakesSettingsBeforeTheSizeInTheirOrder) {
+  const Json settings =
+      Json::parse(R"([["use_dedup", "1"], ["recomp_algorithm", "algo=zstd priority=2"],
+                      ["algorithm_params", "priority=2 level=5"]])");
+  const Json device = result({{"op", "create"}, {"size", 1U << 20}, {"set", settings}});
+  EXPECT_EQ(device["disksize"], 1U << 20);
+  EXPECT_EQ(result({{"op", "get"}, {"device", "zram0"}, {"attribute", "use_dedup"}}), "1\n");
+  EXPECT_EQ(result({{"op", "get"}, {"device", "zram0"}, {"attribute", "recomp_algorithm"}}),
+            "#2: lzo-rle lzo lz4 lz4hc [zstd] deflate 842 \n");
+}
+
+TEST_F(RequestTest, CreateRefusesSettingsThatAreNone) {
+  for (const char* set : {"1", "\"use_dedup\"", "{}", "[1]", "[\"use_dedup\", \"1\"]", "[[]]",
+                          "[[\"use_dedup\"]]", "[[\"use_dedup\", 1]]", "[[1, \"1\"]]",
+                          "[[\"use_dedup\", \"1\", \"x\"]]", "[[\"use_dedup\", \"maybe\"]]"}) {
+    EXPECT_EQ(error(fmt::format(R"({{"op": "create", "size": 4096, "set": {}}})", set)), "EINVAL")
+        << set;
+  }
+  EXPECT_EQ(error(std::string(R"({"op": "create", "size": 4096, "set": [["nothing", "1"]]})")),
+            "ENOENT");
+  EXPECT_EQ(error(std::string(R"({"op": "create", "size": 4096, "set": [["disksize", "1M"]]})")),
+            "EBUSY");
+  EXPECT_TRUE(operations_.devices().empty());
+}
+
+TEST_F(RequestTest, GetGivesALongAttributeInParts) {
+  constexpr std::size_t kPages = 20'000;
+  result({{"op", "create"}, {"size", kPages * kPageBytes}});
+  const std::vector<std::byte> pattern(kPages * kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(operations_.devices()[0]->write(0, pattern));
+  Json request{{"op", "get"}, {"device", "zram0"}, {"attribute", "block_state"}};
+  std::string text;
+  int part_count = 0;
+  for (Json next = 0; !next.is_null(); ++part_count) {
+    request["first"] = next;
+    const Json part = result(request);
+    text += part["text"].get<std::string>();
+    next = part["next"];
+  }
+  EXPECT_EQ(part_count, 2);
+  EXPECT_EQ(text.size(), kPages * 40);
+  EXPECT_THAT(text, testing::EndsWith("       19999            0.000000 s.....\n"));
+  EXPECT_FALSE(result({{"op", "get"}, {"device", "zram0"}}).contains("block_state"));
+}
+
+TEST_F(RequestTest, GetTakesFirstForLongAttributesOnly) {
+  result({{"op", "create"}, {"size", 1U << 20}});
+  EXPECT_EQ(error(Json{{"op", "get"}, {"device", "zram0"}, {"attribute", "mm_stat"}, {"first", 0}}),
+            "EINVAL");
+  EXPECT_EQ(error(Json{{"op", "get"}, {"device", "zram0"}, {"first", 0}}), "EINVAL");
+  EXPECT_EQ(
+      error(Json{{"op", "get"}, {"device", "zram0"}, {"attribute", "block_state"}, {"first", -1}}),
+      "EINVAL");
+  result({{"op", "reset"}, {"device", "zram0"}});
+  EXPECT_EQ(error(Json{{"op", "get"}, {"device", "zram0"}, {"attribute", "block_state"}}),
+            "EINVAL");
+}
+
+TEST_F(RequestTest, MapCountsPages) {
+  result({{"op", "create"}, {"size", 1U << 20}});
+  const std::vector<std::byte> pattern(kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(operations_.devices()[0]->write(0, pattern));
+  const Json map = result({{"op", "map"}, {"device", "zram0"}, {"cells", 2}});
+  EXPECT_EQ(map["device"], "zram0");
+  EXPECT_EQ(map["cell_pages"], 128);
+  EXPECT_EQ(map["kinds"]["same-filled"]["pages"], 1);
+  EXPECT_EQ(result({{"op", "map"}, {"device", "zram0"}})["cell_pages"], 1);
+  EXPECT_EQ(error(Json{{"op", "map"}, {"device", "zram0"}, {"cells", 0}}), "EINVAL");
+  EXPECT_EQ(error(Json{{"op", "map"}, {"device", "zram0"}, {"cells", "all"}}), "EINVAL");
+  result({{"op", "reset"}, {"device", "zram0"}});
+  EXPECT_EQ(error(Json{{"op", "map"}, {"device", "zram0"}}), "EINVAL");
 }
 
 TEST_F(RequestTest, ADeviceLivesFromCreateToRemove) {

@@ -36,8 +36,8 @@ std::string refusal_line(int code, std::string_view text) {
 // just made. Errors: EADDRINUSE somebody holds the folder for long; otherwise why it cannot be
 // opened.
 Result<FileDescriptor> lock_folder_of(const std::string& path) {
-  std::string folder = std::filesystem::path(path).parent_path();
-  if (folder.empty()) folder = ".";
+  const std::string parent = std::filesystem::path(path).parent_path();
+  const std::string folder = parent.empty() ? "." : parent;
   FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!descriptor.is_open()) return fail_errno();
   constexpr int kTries = 50;

@@ -19,6 +19,11 @@ constexpr std::array kFields{
     StatField{"pages_compacted", &DeviceStats::pages_compacted},
     StatField{"huge_pages", &DeviceStats::huge_pages},
     StatField{"huge_pages_since", &DeviceStats::huge_pages_since},
+    StatField{"dup_data_size", &DeviceStats::dup_data_bytes},
+    StatField{"meta_data_size", &DeviceStats::meta_data_bytes},
+    StatField{"bd_count", &DeviceStats::backing_blocks},
+    StatField{"bd_reads", &DeviceStats::backing_reads},
+    StatField{"bd_writes", &DeviceStats::backing_writes},
     StatField{"failed_reads", &DeviceStats::failed_reads},
     StatField{"failed_writes", &DeviceStats::failed_writes},
     StatField{"invalid_io", &DeviceStats::invalid_io},
@@ -33,6 +38,7 @@ constexpr std::array kFields{
     StatField{"pool_metadata_bytes", &DeviceStats::pool_metadata_bytes},
     StatField{"context_bytes", &DeviceStats::context_bytes},
     StatField{"reserved_bytes", &DeviceStats::reserved_bytes},
+    StatField{"backing_bytes", &DeviceStats::backing_bytes},
 };
 // A number that is added to DeviceStats needs its row here.
 static_assert(sizeof(DeviceStats) == kFields.size() * sizeof(std::uint64_t));
@@ -41,11 +47,13 @@ static_assert(sizeof(DeviceStats) == kFields.size() * sizeof(std::uint64_t));
 
 std::span<const StatField> stat_fields() { return kFields; }
 
-std::string format_mm_stat(const DeviceStats& stats) {
-  return fmt::format("{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}\n", stats.orig_data_bytes,
-                     stats.compr_data_bytes, stats.mem_used_bytes, stats.mem_limit_bytes,
-                     stats.mem_used_max_bytes, stats.same_pages, stats.pages_compacted,
-                     stats.huge_pages, stats.huge_pages_since);
+std::string format_mm_stat(const DeviceStats& stats, bool uses_dedup) {
+  std::string text = fmt::format(
+      "{:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8} {:8}", stats.orig_data_bytes, stats.compr_data_bytes,
+      stats.mem_used_bytes, stats.mem_limit_bytes, stats.mem_used_max_bytes, stats.same_pages,
+      stats.pages_compacted, stats.huge_pages, stats.huge_pages_since);
+  if (uses_dedup) text += fmt::format(" {:8} {:8}", stats.dup_data_bytes, stats.meta_data_bytes);
+  return text + "\n";
 }
 
 std::string format_io_stat(const DeviceStats& stats) {
@@ -73,9 +81,10 @@ std::string format_block_stat(const DeviceStats& stats) {
 std::string format_total_stat(const DeviceStats& stats) {
   return fmt::format(
       "orig_data_size {}\nmem_used_total {}\ntable_bytes {}\n"
-      "pool_metadata_bytes {}\ncontext_bytes {}\nreserved_bytes {}\ntotal_bytes {}\n",
+      "pool_metadata_bytes {}\ncontext_bytes {}\nreserved_bytes {}\nbacking_bytes {}\n"
+      "total_bytes {}\n",
       stats.orig_data_bytes, stats.mem_used_bytes, stats.table_bytes, stats.pool_metadata_bytes,
-      stats.context_bytes, stats.reserved_bytes, stats.total_bytes());
+      stats.context_bytes, stats.reserved_bytes, stats.backing_bytes, stats.total_bytes());
 }
 
 }  // namespace uzram

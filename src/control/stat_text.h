@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // control/stat_text.h: the statistics files, column by column.
 //
-// What:   mm_stat, io_stat, debug_stat and stat as the kernel prints them, total_stat as we do;
+// What:   mm_stat (with two more columns where pages are deduplicated), io_stat, debug_stat and stat as the kernel prints them, total_stat as we do;
 //         and the one list of numbers with their names from which JSON is made. Not here: how
 //         they are counted (device/).
 // Shapes: every text ends in a newline. Columns are right-aligned to eight characters and never
@@ -19,7 +19,9 @@
 
 namespace uzram {
 
-[[nodiscard]] std::string format_mm_stat(const DeviceStats& stats);
+// The columns of deduplication are there only when it is on, as in the kernels that have it: other
+// readers find exactly the kernel's.
+[[nodiscard]] std::string format_mm_stat(const DeviceStats& stats, bool uses_dedup);
 [[nodiscard]] std::string format_io_stat(const DeviceStats& stats);
 [[nodiscard]] std::string format_debug_stat(const DeviceStats& stats);
 // The block layer's seventeen columns; times, merges and requests in flight are not kept and read

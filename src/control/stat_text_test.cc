@@ -17,7 +17,7 @@ DeviceStats numbered_stats() {
 
 TEST(StatText, OfAnEmptyDeviceIsTheKernels) {
   const DeviceStats empty;
-  EXPECT_EQ(format_mm_stat(empty),
+  EXPECT_EQ(format_mm_stat(empty, false),
             "       0        0        0        0        0        0        0        0        0\n");
   EXPECT_EQ(format_io_stat(empty), "       0        0 0        0\n");
   EXPECT_EQ(format_debug_stat(empty), "version: 1\n0        0\n");
@@ -29,23 +29,29 @@ TEST(StatText, OfAnEmptyDeviceIsTheKernels) {
 
 TEST(StatText, PutsEachNumberIntoItsColumn) {
   const DeviceStats stats = numbered_stats();
-  EXPECT_EQ(format_mm_stat(stats),
+  EXPECT_EQ(format_mm_stat(stats, false),
             "       1        2        3        4        5        6        7        8        9\n");
-  EXPECT_EQ(format_io_stat(stats), "      10       11 0       13\n");
+  EXPECT_EQ(format_io_stat(stats), "      15       16 0       18\n");
   EXPECT_EQ(
       format_block_stat(stats),
-      "      14        0       15        0       16        0       17        0        0        0"
-      "        0       18        0       19        0        0        0\n");
+      "      19        0       20        0       21        0       22        0        0        0"
+      "        0       23        0       24        0        0        0\n");
   EXPECT_EQ(format_total_stat(stats),
-            "orig_data_size 1\nmem_used_total 3\ntable_bytes 20\npool_metadata_bytes 21\n"
-            "context_bytes 22\nreserved_bytes 23\ntotal_bytes 89\n");
+            "orig_data_size 1\nmem_used_total 3\ntable_bytes 25\npool_metadata_bytes 26\n"
+            "context_bytes 27\nreserved_bytes 28\nbacking_bytes 29\ntotal_bytes 138\n");
+}
+
+TEST(StatText, HasTheColumnsOfDeduplicationOnlyWhereItIsOn) {
+  EXPECT_EQ(format_mm_stat(numbered_stats(), true),
+            "       1        2        3        4        5        6        7        8        9"
+            "       10       11\n");
 }
 
 TEST(StatText, WidensAColumnRatherThanCutANumber) {
   DeviceStats stats;
   stats.orig_data_bytes = ~0ULL;
   stats.failed_writes = 123456789012ULL;
-  EXPECT_EQ(format_mm_stat(stats),
+  EXPECT_EQ(format_mm_stat(stats, false),
             "18446744073709551615        0        0        0        0        0        0        0"
             "        0\n");
   EXPECT_EQ(format_io_stat(stats), "       0 123456789012 0        0\n");

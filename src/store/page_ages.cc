@@ -77,6 +77,20 @@ SlotWord swept(SlotWord word, const AgeSweep& sweep) {
   return age >= sweep.idle_age ? aged.with(SlotWord::kIdle) : aged;
 }
 
+double packed_share_bytes(const Store& store, const PageState& state) {
+  const SlotWord content = state.content;
+  double bytes = 0;
+  if (content.state() == SlotState::Packed) bytes = static_cast<double>(content.packed_bytes());
+  if (content.state() == SlotState::Raw) bytes = kPageBytes;
+  if (content.state() == SlotState::Member) {
+    const SlotWord cluster = store.word_of_slot(content.slot());
+    const std::uint32_t users = std::max(1U, store.cluster_slots().users(content.slot()));
+    if (cluster.state() == SlotState::Cluster)
+      bytes = static_cast<double>(ClusterShape::of(cluster).stream_bytes) / users;
+  }
+  return bytes / std::max(1U, state.sharers);
+}
+
 }  // namespace
 
 void mark_all_idle(Store& store) {
@@ -143,6 +157,7 @@ std::optional<PageState> state_of(const Store& store, PageIndex page) {
   if (state.content.state() == SlotState::Member)
     state.cluster_pages = store.cluster_slots().size(state.content.slot());
   state.access_seconds = store.access_seconds(page);
+  state.packed_share_bytes = packed_share_bytes(store, state);
   return state;
 }
 

@@ -64,6 +64,8 @@ struct PageState {
   std::uint32_t access_seconds = 0;  // Since boot; 0 when accesses are not tracked.
   std::size_t cluster_pages = 0;     // Of a member's cluster; 0: not a member.
   std::uint32_t sharers = 0;         // Pages with this content; 0: not shared.
+  // Its part of StoreSums::packed_bytes: what pages share counts in equal parts.
+  double packed_share_bytes = 0;
   [[nodiscard]] bool is_same() const {
     return word.state() == SlotState::Same || word.state() == SlotState::SameStored;
   }
