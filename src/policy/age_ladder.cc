@@ -113,7 +113,7 @@ AgeLadder make_age_ladder(std::span<const seconds> thresholds) {
   Search search{thresholds, std::nullopt, {}};
   for (const int division : kDivisions) {
     AgeLadder ladder;
-    // Rounded up: never too early.
+    // Rounded up, so that no rung misses its threshold by a fraction.
     ladder.tick = (milliseconds(*shortest) + milliseconds(division - 1)) / division;
     ladder.periods[0] = 1;
     search.extend(ladder, 1);

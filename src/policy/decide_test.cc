@@ -468,7 +468,9 @@ TEST_F(Decide, ThatBudgetsOutliveANewPlan) {
   start("on bytes_per_day=64K");
   snapshot_.written_back_bytes += 64 << 10;
   look_after(Seconds(1));
+  state_.rests[index_of(Stage::LargeCluster)].until_sweep = 16;
   state_ = restarted(state_);
+  EXPECT_EQ(state_.rests[index_of(Stage::LargeCluster)], StageRest{});
   look_after(Seconds(1));
   ASSERT_EQ(decision_.steps.size(), 1U);
   EXPECT_TRUE(decision_.steps[0].is_restart);
