@@ -94,7 +94,7 @@ int on_getattr(const char* path, struct stat* status, fuse_file_info*) {
   const mode_t kind = node->is_folder() ? S_IFDIR : S_IFREG;
   status->st_mode = kind | node->mode;
   status->st_nlink = node->is_folder() ? 2 : 1;
-  status->st_size = node->is_folder() ? 0 : kTreeFileBytes;
+  status->st_size = static_cast<off_t>(node->bytes());
   status->st_uid = ::geteuid();
   status->st_gid = ::getegid();
   status->st_mtime = status->st_atime = status->st_ctime = context().start_time;

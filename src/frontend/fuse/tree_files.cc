@@ -16,11 +16,36 @@ namespace uzram {
 namespace {
 
 constexpr unsigned kFolderMode = 0755;
+constexpr unsigned kDebugMode = 0700;  // As debugfs, which shows itself to root only.
 constexpr unsigned kFactMode = 0444;
 constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::string_view kDevicePrefix = "zram";
 constexpr std::string_view kBlockFolder = "/block";
 constexpr std::string_view kClassFolder = "/class/zram-control";
+constexpr std::string_view kDebugFolder = "/kernel/debug/zram";
+
+// The folders that are always there; those that hold more than folders have no name here.
+struct FixedFolder {
+  std::string_view path;
+  unsigned mode;
+  std::array<std::string_view, 3> names;
+};
+constexpr std::array kFixedFolders{
+    FixedFolder{"/", kFolderMode, {"block", "class", "kernel"}},
+    FixedFolder{kBlockFolder, kFolderMode, {}},
+    FixedFolder{"/class", kFolderMode, {"zram-control"}},
+    FixedFolder{kClassFolder, kFolderMode, {}},
+    FixedFolder{"/kernel", kFolderMode, {"debug"}},
+    FixedFolder{"/kernel/debug", kDebugMode, {"zram"}},
+    FixedFolder{kDebugFolder, kFolderMode, {}},
+};
+
+const FixedFolder* find_fixed_folder(std::string_view path) {
+  for (const FixedFolder& folder : kFixedFolders) {
+    if (folder.path == path) return &folder;
+  }
+  return nullptr;
+}
 
 std::optional<std::string> show_size(const Device& device) {
   return fmt::format("{}\n", device.disksize() / kSectorBytes);
@@ -60,20 +85,19 @@ std::shared_ptr<Device> find_device(const DeviceSet& devices, std::string_view n
   return device != nullptr && folder_name(*device) == name ? device : nullptr;
 }
 
-TreeNode folder(std::shared_ptr<Device> device = nullptr) {
-  TreeNode node;
-  node.mode = kFolderMode;
-  node.device = std::move(device);
-  return node;
-}
+// What the kernel has in debugfs is what comes in parts.
+bool is_debug(const Attribute& attribute) { return attribute.list != nullptr; }
 
-// `rest` is below a device's folder.
-std::optional<TreeNode> find_device_file(std::shared_ptr<Device> device, std::string_view name) {
-  TreeNode node = folder(std::move(device));
-  if (node.attribute = find_attribute(name); node.attribute != nullptr) {
-    node.mode = node.attribute->mode;
+// `node` is a device's folder.
+std::optional<TreeNode> find_device_file(TreeNode node, std::string_view name) {
+  const Attribute* attribute = find_attribute(name);
+  if (attribute != nullptr) {
+    if (is_debug(*attribute) != node.is_debug) return std::nullopt;
+    node.attribute = attribute;
+    node.mode = attribute->mode;
     return node;
   }
+  if (node.is_debug) return std::nullopt;
   if (node.fact = find_fact(name); node.fact == nullptr) return std::nullopt;
   if (!node.fact->show(*node.device)) return std::nullopt;
   node.mode = kFactMode;
@@ -88,11 +112,25 @@ std::optional<std::string_view> below(std::string_view path, std::string_view pa
   return path.substr(parent.size() + 1);
 }
 
+std::optional<TreeNode> find_below_devices(const DeviceSet& devices, std::string_view rest,
+                                           bool is_debug) {
+  TreeNode node;
+  node.mode = kFolderMode;
+  node.is_debug = is_debug;
+  const std::size_t slash = rest.find('/');
+  node.device = find_device(devices, rest.substr(0, slash));
+  if (node.device == nullptr) return std::nullopt;
+  if (slash == std::string_view::npos) return node;
+  return find_device_file(std::move(node), rest.substr(slash + 1));
+}
+
 }  // namespace
 
 std::optional<TreeNode> find_tree_node(const DeviceSet& devices, std::string_view path) {
-  if (path == "/" || path == kBlockFolder || path == "/class" || path == kClassFolder) {
-    return folder();
+  if (const FixedFolder* folder = find_fixed_folder(path); folder != nullptr) {
+    TreeNode node;
+    node.mode = folder->mode;
+    return node;
   }
   if (const auto name = below(path, kClassFolder)) {
     TreeNode node;
@@ -101,13 +139,9 @@ std::optional<TreeNode> find_tree_node(const DeviceSet& devices, std::string_vie
     node.mode = node.class_attribute->mode;
     return node;
   }
-  const auto rest = below(path, kBlockFolder);
-  if (!rest) return std::nullopt;
-  const std::size_t slash = rest->find('/');
-  std::shared_ptr<Device> device = find_device(devices, rest->substr(0, slash));
-  if (device == nullptr) return std::nullopt;
-  if (slash == std::string_view::npos) return folder(std::move(device));
-  return find_device_file(std::move(device), rest->substr(slash + 1));
+  if (const auto rest = below(path, kBlockFolder)) return find_below_devices(devices, *rest, false);
+  if (const auto rest = below(path, kDebugFolder)) return find_below_devices(devices, *rest, true);
+  return std::nullopt;
 }
 
 Result<std::vector<std::string>> list_tree_folder(const DeviceSet& devices, std::string_view path) {
@@ -116,18 +150,20 @@ Result<std::vector<std::string>> list_tree_folder(const DeviceSet& devices, std:
   if (!node->is_folder()) return fail(ENOTDIR);
   std::vector<std::string> names;
   if (node->device != nullptr) {
-    for (const Attribute& attribute : device_attributes()) names.emplace_back(attribute.name);
-    for (const DiskFact& fact : kFacts) {
-      if (fact.show(*node->device)) names.emplace_back(fact.name);
+    for (const Attribute& attribute : device_attributes()) {
+      if (is_debug(attribute) == node->is_debug) names.emplace_back(attribute.name);
     }
-  } else if (path == "/") {
-    names = {"block", "class"};
-  } else if (path == "/class") {
-    names = {"zram-control"};
+    for (const DiskFact& fact : kFacts) {
+      if (!node->is_debug && fact.show(*node->device)) names.emplace_back(fact.name);
+    }
   } else if (path == kClassFolder) {
     for (const ClassAttribute& attribute : class_attributes()) names.emplace_back(attribute.name);
-  } else {
+  } else if (path == kBlockFolder || path == kDebugFolder) {
     for (const auto& device : devices.all()) names.push_back(folder_name(*device));
+  } else {
+    for (const std::string_view name : find_fixed_folder(path)->names) {
+      if (!name.empty()) names.emplace_back(name);
+    }
   }
   return names;
 }
@@ -142,6 +178,13 @@ Result<std::unique_ptr<OpenTreeFile>> OpenTreeFile::open(DeviceSet& devices, Tre
   const bool is_writable = (node.mode & 0222) != 0;
   if ((is_read && !is_readable) || (is_written && !is_writable)) return fail(EACCES);
   return std::unique_ptr<OpenTreeFile>(new OpenTreeFile(devices, std::move(node)));
+}
+
+OpenTreeFile::OpenTreeFile(DeviceSet& devices, TreeNode node)
+    : devices_(devices), node_(std::move(node)) {
+  if (node_.attribute != nullptr && node_.attribute->list != nullptr) {
+    listing_.emplace(*node_.device, *node_.attribute);
+  }
 }
 
 bool OpenTreeFile::is_gone() const {
@@ -163,6 +206,10 @@ Result<std::string> OpenTreeFile::show() {
 
 Result<std::size_t> OpenTreeFile::read(std::uint64_t offset, MutableBytes out) {
   MutexLock lock(mutex_);
+  if (listing_) {
+    if (is_gone()) return fail(ENODEV);
+    return listing_->read(offset, out);
+  }
   if (offset == 0) {
     auto text = show();
     if (!text) return tl::unexpected(text.error());

@@ -2,7 +2,8 @@
 // frontend/fuse/tree_files.h: which files the tree has, and what reading and writing them does.
 //
 // What:    from a path to a node, and from a node to text. Not here: libfuse (tree.h), the meaning
-//          of an attribute (control/attribute_table.h).
+//          of an attribute (control/attribute_table.h), texts that are made in parts
+//          (tree_listing.h).
 // Shapes:  paths begin with '/' at the tree's root and end in no '/'.
 // Errors:  errno values of sysfs: ENOENT no such file, EACCES the wrong direction (root too),
 //          ENODEV the device has gone while the file was open; otherwise the attribute's own.
@@ -19,6 +20,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "frontend/fuse/tree_listing.h"
 
 namespace uzram {
 
@@ -27,7 +29,8 @@ class DeviceSet;
 struct Attribute;
 struct ClassAttribute;
 
-// What every file of sysfs says of its size, and the most that one write carries.
+// What every file of sysfs says of its size, and the most that one write carries. A file of debugfs
+// says 0.
 inline constexpr std::size_t kTreeFileBytes = 4096;
 
 // A file beside the attributes: what the block layer shows of any disk.
@@ -40,6 +43,7 @@ struct DiskFact {
 // A folder when it has no row of a table. Exactly one row otherwise.
 struct TreeNode {
   unsigned mode = 0;               // Permission bits.
+  bool is_debug = false;           // Below kernel/debug: what the kernel has in debugfs.
   std::shared_ptr<Device> device;  // Of a device's folder and the files in it.
   const Attribute* attribute = nullptr;
   const DiskFact* fact = nullptr;
@@ -48,6 +52,7 @@ struct TreeNode {
   [[nodiscard]] bool is_folder() const {
     return attribute == nullptr && fact == nullptr && class_attribute == nullptr;
   }
+  [[nodiscard]] std::size_t bytes() const { return is_folder() || is_debug ? 0 : kTreeFileBytes; }
 };
 
 // Looking changes nothing: hot_add acts when it is read, not when it is looked up.
@@ -63,14 +68,14 @@ class OpenTreeFile {
   static Result<std::unique_ptr<OpenTreeFile>> open(DeviceSet& devices, TreeNode node, bool is_read,
                                                     bool is_written);
 
-  // From offset 0 the text is made anew; further on, it is the rest of what was made then.
-  // Returns: how many bytes.
+  // From offset 0 the text is made anew; further on, it is the rest of what was made then (of a
+  // listing: what tree_listing.h says). Returns: how many bytes.
   Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
   // The whole of a text; what is beyond kTreeFileBytes is not taken. Returns: how many bytes were.
   Result<std::size_t> write(ConstBytes text);
 
  private:
-  OpenTreeFile(DeviceSet& devices, TreeNode node) : devices_(devices), node_(std::move(node)) {}
+  OpenTreeFile(DeviceSet& devices, TreeNode node);
   [[nodiscard]] bool is_gone() const;
   Result<std::string> show();
 
@@ -78,6 +83,7 @@ class OpenTreeFile {
   const TreeNode node_;
   Mutex mutex_;
   std::string shown_ UZ_GUARDED_BY(mutex_);
+  std::optional<TreeListing> listing_ UZ_GUARDED_BY(mutex_);  // Absent: the text is made at once.
 };
 
 }  // namespace uzram

@@ -50,7 +50,10 @@ class TreeFilesTest : public ::testing::Test {
 };
 
 TEST_F(TreeFilesTest, FoldersListWhatIsInThem) {
-  EXPECT_THAT(*list_tree_folder(devices_, "/"), ElementsAre("block", "class"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/"), ElementsAre("block", "class", "kernel"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel"), ElementsAre("debug"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug"), ElementsAre("zram"));
+  EXPECT_TRUE(list_tree_folder(devices_, "/kernel/debug/zram")->empty());
   EXPECT_THAT(*list_tree_folder(devices_, "/class"), ElementsAre("zram-control"));
   EXPECT_THAT(*list_tree_folder(devices_, "/class/zram-control"),
               ElementsAre("hot_add", "hot_remove"));
@@ -58,20 +61,55 @@ TEST_F(TreeFilesTest, FoldersListWhatIsInThem) {
   devices_.add();
   devices_.add();
   EXPECT_THAT(*list_tree_folder(devices_, "/block"), ElementsAre("zram0", "zram1"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug/zram"), ElementsAre("zram0", "zram1"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug/zram/zram1"), ElementsAre("block_state"));
 }
 
 TEST_F(TreeFilesTest, DeviceFolderHasEveryAttributeAndItsMode) {
   devices_.add();
   const auto names = *list_tree_folder(devices_, "/block/zram0");
   for (const Attribute& attribute : device_attributes()) {
-    EXPECT_THAT(names, ::testing::Contains(std::string(attribute.name)));
-    const auto node = find_tree_node(devices_, "/block/zram0/" + std::string(attribute.name));
-    ASSERT_TRUE(node);
+    const std::string name(attribute.name);
+    const auto node = find_tree_node(devices_, "/block/zram0/" + name);
+    ASSERT_EQ(node.has_value(), attribute.list == nullptr) << name;
+    if (!node) continue;
+    EXPECT_THAT(names, ::testing::Contains(name));
     EXPECT_EQ(node->mode, attribute.mode);
+    EXPECT_EQ(node->bytes(), kTreeFileBytes);
   }
   EXPECT_THAT(names, ::testing::Contains("size"));
   // There is no disk, so it has no number.
   EXPECT_THAT(names, ::testing::Not(::testing::Contains("dev")));
+}
+
+TEST_F(TreeFilesTest, DebugFolderIsAsDebugfs) {
+  devices_.add();
+  EXPECT_EQ(find_tree_node(devices_, "/kernel/debug")->mode, 0700U);
+  const auto node = find_tree_node(devices_, "/kernel/debug/zram/zram0/block_state");
+  ASSERT_TRUE(node);
+  EXPECT_EQ(node->mode, 0400U);
+  EXPECT_EQ(node->bytes(), 0U);
+  EXPECT_EQ(error_of_opening("/kernel/debug/zram/zram0/block_state", false, true), EACCES);
+  for (const char* path : {"/kernel/debug/zram/zram0/mm_stat", "/kernel/debug/zram/zram0/size",
+                           "/kernel/debug/zram/zram1", "/block/zram0/block_state", "/kernel/x"}) {
+    EXPECT_FALSE(find_tree_node(devices_, path)) << path;
+  }
+}
+
+TEST_F(TreeFilesTest, BlockStateIsAsLongAsItIs) {
+  devices_.add();
+  const auto file = open("/kernel/debug/zram/zram0/block_state", true, false);
+  EXPECT_EQ(text_at(*file, 0).error().code, EINVAL) << "no disksize yet";
+  ASSERT_EQ(error_of_writing("/block/zram0/disksize", "1M"), 0);
+  EXPECT_EQ(*text_at(*file, 0), "");
+  const std::vector<std::byte> pattern(200 * kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(devices_.find(0)->write(0, pattern));
+  EXPECT_EQ(text_at(*file, 0, 10'000)->size(), 200U * 40);
+  EXPECT_EQ(*text_at(*file, 199 * 40), "         199            0.000000 s.....\n");
+  EXPECT_EQ(*text_at(*file, 41, 11), "          1");
+  EXPECT_EQ(*text_at(*file, 200 * 40), "");
+  ASSERT_EQ(error_of_writing("/class/zram-control/hot_remove", "0"), 0);
+  EXPECT_EQ(text_at(*file, 0).error().code, ENODEV);
 }
 
 TEST_F(TreeFilesTest, OtherNamesAreNotThere) {

@@ -60,7 +60,7 @@ class TreeTest : public DiskFixture {
 };
 
 TEST_F(TreeTest, ListsLooksAndModesAreThoseOfSysfs) {
-  EXPECT_EQ(in_tree("ls").text, "block\nclass\n");
+  EXPECT_EQ(in_tree("ls").text, "block\nclass\nkernel\n");
   ASSERT_EQ(in_tree("cat class/zram-control/hot_add").text, "0\n");
   EXPECT_EQ(in_tree("stat -c '%A %s' block/zram0/disksize").text, "-rw-r--r-- 4096\n");
   EXPECT_EQ(in_tree("stat -c '%A %s' block/zram0/reset").text, "--w------- 4096\n");
@@ -72,6 +72,7 @@ TEST_F(TreeTest, ListsLooksAndModesAreThoseOfSysfs) {
 TEST_F(TreeTest, EveryAttributeThatCanBeReadIsRead) {
   devices_->add();
   for (const Attribute& attribute : device_attributes()) {
+    if (attribute.list != nullptr) continue;
     const Said said = in_tree(fmt::format("cat block/zram0/{}", attribute.name));
     if (attribute.show == nullptr) {
       EXPECT_EQ(said.code, 1) << attribute.name;
@@ -86,11 +87,32 @@ TEST_F(TreeTest, EveryAttributeThatCanBeReadIsRead) {
 TEST_F(TreeTest, ReadOnlyAttributesRefuseWriting) {
   devices_->add();
   for (const Attribute& attribute : device_attributes()) {
-    if (attribute.store != nullptr) continue;
+    if (attribute.store != nullptr || attribute.list != nullptr) continue;
     const Said said = in_tree(fmt::format("echo 1 > block/zram0/{}", attribute.name));
     EXPECT_NE(said.code, 0) << attribute.name;
     EXPECT_THAT(said.text, HasSubstr("Permission denied")) << attribute.name;
   }
+}
+
+TEST_F(TreeTest, BlockStateIsReadByWhateverReadsFiles) {
+  devices_->add();
+  const std::string file = "kernel/debug/zram/zram0/block_state";
+  EXPECT_EQ(in_tree("stat -c '%A %s' " + file).text, "-r-------- 0\n");
+  EXPECT_EQ(in_tree("stat -c '%A' kernel/debug").text, "drwx------\n");
+  EXPECT_THAT(in_tree("cat " + file).text, HasSubstr("Invalid argument"));
+  EXPECT_THAT(in_tree("echo 1 > " + file).text, HasSubstr("Permission denied"));
+  ASSERT_EQ(in_tree("echo 1G > block/zram0/disksize").text, "");
+  constexpr std::size_t kPages = 20'000;  // 800,000 bytes of text: many reads.
+  const std::vector<std::byte> pattern(kPages * kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(devices_->find(0)->write(0, pattern));
+  const std::string sum = in_tree("cat " + file + " | md5sum").text;
+  EXPECT_EQ(in_tree("dd bs=777 status=none < " + file + " | md5sum").text, sum);
+  EXPECT_EQ(in_tree("dd bs=1M status=none < " + file + " | md5sum").text, sum);
+  EXPECT_EQ(in_tree("wc -lc < " + file).text, "20000 800000\n");
+  EXPECT_EQ(in_tree("dd bs=40 skip=19999 status=none < " + file).text,
+            "       19999            0.000000 s.....\n");
+  EXPECT_EQ(in_tree("tail -n 1 " + file).text, "       19999            0.000000 s.....\n");
+  EXPECT_EQ(in_tree("awk '$3 ~ /s/' " + file + " | wc -l").text, "20000\n");
 }
 
 TEST_F(TreeTest, AScriptSetsUpADiskAndTakesItAway) {
@@ -202,7 +224,7 @@ TEST_F(TreeTest, SecondTreeOnTheSameFolderIsRefused) {
   const auto second = Tree::start(*devices_, tree_->folder());
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, EBUSY);
-  EXPECT_EQ(in_tree("ls").text, "block\nclass\n");
+  EXPECT_EQ(in_tree("ls").text, "block\nclass\nkernel\n");
 }
 
 TEST_F(TreeTest, FolderWithOtherFilesIsRefused) {
@@ -235,7 +257,7 @@ TEST_F(TreeTest, TreeOfAKilledDaemonIsReplaced) {
   ::waitpid(child, nullptr, 0);
   const auto tree = Tree::start(*devices_, folder);
   ASSERT_TRUE(tree) << tree.error().text;
-  EXPECT_EQ(shell("ls " + folder).text, "block\nclass\n");
+  EXPECT_EQ(shell("ls " + folder).text, "block\nclass\nkernel\n");
 }
 
 }  // namespace
