@@ -37,6 +37,7 @@ class ClusterMaker {
     walk(regions.shared_begin, store_.shared_slots().end());
     if (error_) return tl::unexpected(*error_);
     outcome_.has_seen_all = !is_done();
+    if (outcome_.has_seen_all) outcome_.next = {};
     return outcome_;
   }
 
@@ -82,6 +83,7 @@ class ClusterMaker {
 
   template <typename Work>
   void for_each_slot(std::uint64_t begin, std::uint64_t end, Work work) {
+    begin = std::max(begin, request_.first.value);
     for (std::uint64_t slot = store_.next_touched_slot(begin, end); slot < end && !is_done();
          slot = store_.next_touched_slot(slot + 1, end)) {
       work(PageIndex{slot}, store_.word_of_slot({slot}));
@@ -98,6 +100,7 @@ class ClusterMaker {
 
   void walk(std::uint64_t begin, std::uint64_t end) {
     for_each_slot(begin, end, [this](PageIndex slot, SlotWord word) {
+      outcome_.next = {slot.value + 1};
       if (!is_candidate(word)) return;
       const bool is_far =
           count_ > 0 && slot.value - group_[0].slot.value > kMostSpread * request_.cluster_pages;

@@ -25,6 +25,7 @@ struct ClusterRequest {
   int level = 3;                   // Of zstd.
   std::optional<std::uint64_t> most_pages = std::nullopt;
   std::optional<std::chrono::microseconds> most_cpu = std::nullopt;
+  PageIndex first = {};  // The slot to begin with: BackgroundOutcome::next of the step before.
   // Only the living pages of mostly dead clusters.
   bool only_mostly_dead = false;
 };

@@ -33,6 +33,7 @@ struct BackgroundOutcome {
   std::uint64_t changed_pages = 0;
   std::uint64_t saved_bytes = 0;  // Of the pool.
   bool has_seen_all = false;      // Came to the end of the device.
+  PageIndex next;                 // Where to go on; a step that has seen all says slot 0.
 };
 
 Result<BackgroundOutcome> recompress(Store& store, const RecompressRequest& request,

@@ -58,8 +58,12 @@ class Writeback final : public BackingListener {
       BackingWriter writer(*store_.backing(), *this);
       writer_ = &writer;
       count_wanted_members();
-      for_each_slot([this](PageIndex slot, SlotWord word) { consider(slot, word); });
+      for_each_slot([this](PageIndex slot, SlotWord word) {
+        outcome_.next = {slot.value + 1};
+        consider(slot, word);
+      });
       outcome_.has_seen_all = !is_done();
+      if (outcome_.has_seen_all) outcome_.next = {};
       writer.flush();
     }
     outcome_.is_limit_reached = is_over_;
@@ -94,8 +98,9 @@ class Writeback final : public BackingListener {
         walk(range.first.value, range.last.value + 1, work);
       return;
     }
-    walk(0, store_.regions().pages_end, work);
-    walk(store_.regions().shared_begin, store_.shared_slots().end(), work);
+    const std::uint64_t first = request_.first.value;
+    walk(first, store_.regions().pages_end, work);
+    walk(std::max(first, store_.regions().shared_begin), store_.shared_slots().end(), work);
   }
   template <typename Work>
   void walk(std::uint64_t begin, std::uint64_t end, Work work) {

@@ -34,6 +34,7 @@ struct WritebackRequest {
   std::optional<std::uint64_t> most_pages = std::nullopt;
   std::optional<std::uint64_t> most_blocks = std::nullopt;  // Of 4 KiB, written.
   std::optional<std::chrono::microseconds> most_cpu = std::nullopt;
+  PageIndex first = {};  // Without ranges: the slot to begin with.
 };
 
 struct WritebackOutcome {
@@ -41,8 +42,9 @@ struct WritebackOutcome {
   std::uint64_t written_pages = 0;
   std::uint64_t written_blocks = 0;
   bool has_seen_all = false;
+  PageIndex next = {};            // Where to go on; slot 0 when all was seen.
   bool is_limit_reached = false;  // most_blocks would not have held the next one.
-  int error = 0;  // 0, or the last errno value.
+  int error = 0;                  // 0, or the last errno value.
 };
 
 WritebackOutcome write_back(Store& store, const WritebackRequest& request, const StopSignal& stop);
