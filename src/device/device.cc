@@ -233,6 +233,8 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
 
 void Device::stop() {
   is_stopping_.store(true, std::memory_order_relaxed);
+  // Whoever waits for a store that stalls must not keep the gate open.
+  if (BackingSpace* backing = running_->store->backing()) backing->store().shut_down();
   gate_.close();
   is_stopping_.store(false, std::memory_order_relaxed);
   MutexLock lock(settings_mutex_);
