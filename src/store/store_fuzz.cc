@@ -11,6 +11,7 @@ uzram::StoreConfig config_from(std::uint8_t choice) {
   uzram::StoreConfig config;
   config.disk_pages = uzram::kModelPages;
   config.codecs[0].info = uzram::find_codec(choice % 4 == 0 ? "lzo-rle" : "lz4");
+  config.codecs[1].info = uzram::find_codec("zstd");
   config.has_page_checks = choice % 8 != 1;
   return config;
 }

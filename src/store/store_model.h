@@ -15,6 +15,8 @@
 
 #include "base/file_descriptor.h"
 #include "codec/page_kinds.h"
+#include "store/cluster_maker.h"
+#include "store/recompressor.h"
 #include "store/store.h"
 
 namespace uzram {
@@ -31,8 +33,11 @@ enum class Verb : std::uint8_t {
   Reopen,
   Limit,
   Reserve,
+  MarkIdle,
+  Recompress,
+  Cluster,
 };
-inline constexpr int kVerbCount = 11;
+inline constexpr int kVerbCount = 14;
 
 struct Command {
   Verb verb = Verb::Write;
@@ -51,11 +56,11 @@ inline constexpr std::uint64_t kModelPages = 1500;  // Three pages of slot table
 inline Command command_from(const std::uint8_t* raw) {
   Command command;
   // Mostly writes and frees; the rare ones cost more.
-  constexpr std::array<Verb, 16> kVerbs = {
-      Verb::Write,        Verb::Write,        Verb::Write,     Verb::Write,
-      Verb::WritePart,    Verb::ReadPart,     Verb::WritePart, Verb::Free,
-      Verb::FreeMany,     Verb::WritePattern, Verb::Compact,   Verb::Maintain,
-      Verb::WritePattern, Verb::Reopen,       Verb::Limit,     Verb::Reserve};
+  constexpr std::array<Verb, 20> kVerbs = {
+      Verb::Write,    Verb::Write,     Verb::Write,        Verb::Write,    Verb::WritePart,
+      Verb::ReadPart, Verb::WritePart, Verb::Free,         Verb::FreeMany, Verb::WritePattern,
+      Verb::Compact,  Verb::Maintain,  Verb::WritePattern, Verb::Reopen,   Verb::Limit,
+      Verb::Reserve,  Verb::MarkIdle,  Verb::Recompress,   Verb::Cluster,  Verb::Cluster};
   command.verb = kVerbs[raw[0] % kVerbs.size()];
   command.page = (raw[1] | raw[2] << 8) % kModelPages;
   // Often the same few pages, so that they are overwritten.
@@ -70,8 +75,8 @@ inline Command command_from(const std::uint8_t* raw) {
 
 inline std::string to_text(const Command& c) {
   constexpr std::array<const char*, kVerbCount> kNames = {
-      "write",   "write_part", "read_part", "free",  "free_many", "write_pattern",
-      "compact", "maintain",   "reopen",    "limit", "reserve"};
+      "write",    "write_part", "read_part", "free",    "free_many", "write_pattern", "compact",
+      "maintain", "reopen",     "limit",     "reserve", "mark_idle", "recompress",    "cluster"};
   return fmt::format("{} page {} count {} kind {} seed {} offset {} bytes {}",
                      kNames[static_cast<std::size_t>(c.verb)], c.page, c.page_count,
                      static_cast<int>(c.kind), c.seed, c.offset, c.bytes);
@@ -94,6 +99,8 @@ class StoreModel {
 
   // All pages.
   std::string compare_all() { return compare(0, kModelPages); }
+  // Pages that work in the background has packed anew.
+  [[nodiscard]] std::uint64_t changed_in_background() const { return changed_in_background_; }
 
  private:
   static constexpr std::size_t kLanes = 2;
@@ -131,6 +138,12 @@ class StoreModel {
         has_reserved_ = has_reserved_ || c.seed % 3 == 0;
         return done ? std::string() : "reserve failed";
       }
+      case Verb::MarkIdle:
+        return mark_idle(c);
+      case Verb::Recompress:
+        return recompress_pages(c);
+      case Verb::Cluster:
+        return make_some_clusters(c);
     }
     return "no such command";
   }
@@ -192,6 +205,57 @@ class StoreModel {
     return {};
   }
 
+  // Pages of the command's and behind; their ages are the seed's.
+  std::string mark_idle(const Command& c) {
+    const std::uint64_t end = std::min(c.page + c.page_count * 64, kModelPages);
+    for (std::uint64_t page = store_->next_touched({c.page}).value; page < end;
+         page = store_->next_touched({page + 1}).value) {
+      store_->change_flags({page}, [&c](SlotWord word) {
+        const bool is_stored = word.state() == SlotState::Packed ||
+                               word.state() == SlotState::Raw || word.state() == SlotState::Member;
+        return is_stored ? word.with_age(static_cast<int>(c.seed % 8)).with(SlotWord::kIdle) : word;
+      });
+    }
+    return {};
+  }
+
+  static PageFilter filter_of(const Command& c) {
+    constexpr std::array kTypes = {PageType::Idle, PageType::All,      PageType::Idle,
+                                   PageType::Huge, PageType::HugeIdle, PageType::Incompressible};
+    PageFilter filter;
+    filter.type = kTypes[c.offset % kTypes.size()];
+    filter.least_age = c.seed % 3 == 0 ? static_cast<int>(c.seed % 8) : 0;
+    return filter;
+  }
+  static std::optional<std::uint64_t> most_pages_of(const Command& c) {
+    return c.page % 4 == 0 ? std::optional(c.page_count * 8) : std::nullopt;
+  }
+  // Work in the background may be refused memory, whatever the limit: it changes nothing then.
+  std::string outcome_of(const char* what, const Result<BackgroundOutcome>& outcome) {
+    if (outcome) changed_in_background_ += outcome->changed_pages;
+    if (!outcome)
+      return outcome.error().code == ENOSPC ? std::string() : failure(what, outcome.error());
+    return outcome->changed_pages <= outcome->tried_pages ? std::string()
+                                                          : "more pages were changed than tried";
+  }
+  std::string recompress_pages(const Command& c) {
+    RecompressRequest request;
+    request.pages = filter_of(c);
+    request.most_pages = most_pages_of(c);
+    request.threshold_bytes = c.page % 3 == 0 ? c.bytes % kPageBytes : 0;
+    return outcome_of("recompress", recompress(*store_, request, stop_));
+  }
+  std::string make_some_clusters(const Command& c) {
+    constexpr std::array kLevels = {1, 3, -5, 9};
+    ClusterRequest request;
+    request.pages = filter_of(c);
+    request.most_pages = most_pages_of(c);
+    request.cluster_pages = 2 + c.bytes % (kMostClusterPages - 1);
+    request.level = kLevels[c.page % kLevels.size()];
+    request.only_mostly_dead = c.page_count == 8;
+    return outcome_of("cluster", make_clusters(*store_, request, stop_));
+  }
+
   std::string reopen() {
     const StoreSums sums = store_->sums();
     auto opened = Store::open(FileDescriptor(::dup(store_->arena_descriptor())), kLanes);
@@ -229,6 +293,8 @@ class StoreModel {
   std::map<std::uint64_t, Page> pages_;
   std::uint64_t limit_pages_ = 0;
   bool has_reserved_ = false;
+  StopSignal stop_{false};
+  std::uint64_t changed_in_background_ = 0;
 };
 
 }  // namespace uzram

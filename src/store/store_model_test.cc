@@ -7,7 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "store/store_fixture.h"
+#include "store/background_fixture.h"
 
 namespace uzram {
 namespace {
@@ -40,6 +40,7 @@ void run_commands(const StoreConfig& config, std::uint64_t seed, int command_cou
     }
   }
   ASSERT_EQ(model.compare_all(), "") << current_run;
+  EXPECT_GT(model.changed_in_background(), 0U) << current_run;
   std::signal(SIGABRT, SIG_DFL);
 }
 
@@ -48,25 +49,33 @@ std::uint64_t first_seed() {
   return given == nullptr ? 1 : std::strtoull(given, nullptr, 10);
 }
 
-class StoreModelRun : public testing::TestWithParam<const char*> {};
+// Two algorithms, the second for recompression.
+using Algorithms = std::pair<const char*, const char*>;
+
+class StoreModelRun : public testing::TestWithParam<Algorithms> {};
 
 TEST_P(StoreModelRun, AgreesWithAMap) {
   constexpr std::uint64_t kRuns = 4;
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + kRuns && !HasFatalFailure(); ++seed)
-    run_commands(config_of(GetParam(), kModelPages), seed, UZ_UNDER_SANITIZER ? 300 : 1000);
+    run_commands(config_of(GetParam().first, GetParam().second, kModelPages), seed,
+                 UZ_UNDER_SANITIZER ? 300 : 1000);
 }
 
 TEST(StoreModel, AgreesWithAMapWithoutPageChecks) {
-  StoreConfig config = config_of("lz4", kModelPages);
+  StoreConfig config = config_of("lz4", "zstd", kModelPages);
   config.has_page_checks = false;
   run_commands(config, first_seed(), 1000);
 }
 
-std::string algorithm_name(const testing::TestParamInfo<const char*>& row) { return row.param; }
+std::string algorithm_names(const testing::TestParamInfo<Algorithms>& row) {
+  return std::string(row.param.first) + "_" + row.param.second;
+}
 
-INSTANTIATE_TEST_SUITE_P(Algorithms, StoreModelRun, testing::Values("lz4", "zstd", "lzo"),
-                         algorithm_name);
+INSTANTIATE_TEST_SUITE_P(Algorithms, StoreModelRun,
+                         testing::Values(Algorithms("lz4", "zstd"), Algorithms("zstd", "lz4hc"),
+                                         Algorithms("lzo", "zstd")),
+                         algorithm_names);
 
 }  // namespace
 }  // namespace uzram
