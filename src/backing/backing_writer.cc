@@ -8,10 +8,11 @@
 
 namespace uzram {
 
-BackingWriter::BackingWriter(BackingSpace& space,
-                             BackingListener& listener) UZ_NO_THREAD_SAFETY_ANALYSIS
+BackingWriter::BackingWriter(BackingSpace& space, BackingListener& listener,
+                             std::size_t most_in_flight) UZ_NO_THREAD_SAFETY_ANALYSIS
     : space_(space),
       listener_(listener),
+      most_in_flight_(std::max<std::size_t>(1, most_in_flight)),
       runs_(space.store().options().writer_count),
       flying_(runs_.size()) {
   for (Run& run : runs_) run.objects.reserve(kMostObjects);
@@ -129,6 +130,7 @@ void BackingWriter::write(Run*& open) {
       cipher.encrypt(space_.tweak_of(run.blocks.first + i),
                      bytes.subspan(i * kBlockBytes, kBlockBytes));
   }
+  while (flying_count_ >= most_in_flight_) finish_oldest();
   run.lease.start(BackingRequest::Kind::Write, run.blocks);
   flying_[(first_flying_ + flying_count_) % flying_.size()] = &run;
   ++flying_count_;

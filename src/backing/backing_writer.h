@@ -34,8 +34,9 @@ class BackingListener {
 
 class BackingWriter {
  public:
-  // Errors: std::bad_alloc.
-  BackingWriter(BackingSpace& space, BackingListener& listener);
+  // At most `most_in_flight` runs, at least one, are on their way at a time. Errors: std::bad_alloc.
+  BackingWriter(BackingSpace& space, BackingListener& listener,
+                std::size_t most_in_flight = ~std::size_t{0});
   // Flushes.
   ~BackingWriter();
   BackingWriter(const BackingWriter&) = delete;
@@ -71,6 +72,7 @@ class BackingWriter {
 
   BackingSpace& space_;
   BackingListener& listener_;
+  const std::size_t most_in_flight_;
   std::vector<Run> runs_;  // As many as the store has writes.
   Run* packed_run_ = nullptr;
   Run* whole_run_ = nullptr;  // Of objects that have a block to themselves.

@@ -9,6 +9,7 @@
 
 #include "control/algorithm_attributes.h"
 #include "control/background_attributes.h"
+#include "control/backing_attributes.h"
 #include "control/block_state.h"
 #include "control/kernel_text.h"
 #include "control/stat_text.h"
@@ -167,6 +168,16 @@ InputResult<void> store_use_dedup(Device& device, std::string_view text) {
   return store_switch("use_dedup", text, is_on, device, &Device::set_dedup);
 }
 
+InputResult<void> store_compressed_writeback(Device& device, std::string_view text) {
+  return store_switch("compressed_writeback", text, parse_bool(text), device,
+                      &Device::set_compressed_writeback);
+}
+
+InputResult<void> store_backing_encryption(Device& device, std::string_view text) {
+  return store_switch("backing_encryption", text, parse_bool(text), device,
+                      &Device::set_backing_encryption);
+}
+
 // --- statistics --------------------------------------------------------------------------------
 
 template <std::string (*format)(const DeviceStats&)>
@@ -242,6 +253,30 @@ constexpr std::array kDeviceAttributes{
     Attribute{"recomp_algorithm", kReadWrite,
               "algo=NAME priority=1..3 for recompress, before disksize; a line for each priority",
               show_recomp_algorithm, store_recomp_algorithm},
+    Attribute{
+        "backing_dev", kReadWrite,
+        "where cold pages are written back to, before disksize: a block device, a file, or an "
+        "NBD server",
+        show_backing_dev, store_backing_dev},
+    Attribute{
+        "writeback", kWriteOnly,
+        "type=idle|huge|huge_idle|incompressible, page_index=N or page_indexes=N-N writes such "
+        "pages to the backing store",
+        nullptr, store_writeback},
+    Attribute{"writeback_limit", kReadWrite, "how many blocks of 4 KiB may still be written back",
+              show_writeback_limit, store_writeback_limit},
+    Attribute{"writeback_limit_enable", kReadWrite, "1 when writeback_limit counts",
+              show_writeback_limit_enable, store_writeback_limit_enable},
+    Attribute{"writeback_batch_size", kReadWrite, "most requests of a writeback that are in flight",
+              show_writeback_batch_size, store_writeback_batch_size},
+    Attribute{"compressed_writeback", kReadWrite,
+              "1 when pages stay packed on the backing store, before disksize",
+              show_switch<&Device::has_compressed_writeback>, store_compressed_writeback},
+    Attribute{"backing_encryption", kReadWrite,
+              "1 when the backing store is encrypted, before disksize (not in the kernel)",
+              show_switch<&Device::encrypts_backing>, store_backing_encryption},
+    Attribute{"bd_stat", kReadOnly, "bd_count bd_reads bd_writes, in blocks of 4 KiB",
+              show_stats<format_bd_stat>, nullptr},
     Attribute{"use_dedup", kReadWrite,
               "1 when pages with the same content share it, before disksize (vendor kernels)",
               show_switch<&Device::uses_dedup>, store_use_dedup},

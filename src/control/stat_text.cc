@@ -62,6 +62,11 @@ std::string format_io_stat(const DeviceStats& stats) {
                      stats.notify_free);
 }
 
+std::string format_bd_stat(const DeviceStats& stats) {
+  return fmt::format("{:8} {:8} {:8}\n", stats.backing_blocks, stats.backing_reads,
+                     stats.backing_writes);
+}
+
 std::string format_debug_stat(const DeviceStats&) {
   // Waits of writers and missed frees: neither exists here, as no stream is shared and no free is
   // only tried.

@@ -23,6 +23,7 @@ namespace uzram {
 // readers find exactly the kernel's.
 [[nodiscard]] std::string format_mm_stat(const DeviceStats& stats, bool uses_dedup);
 [[nodiscard]] std::string format_io_stat(const DeviceStats& stats);
+[[nodiscard]] std::string format_bd_stat(const DeviceStats& stats);
 [[nodiscard]] std::string format_debug_stat(const DeviceStats& stats);
 // The block layer's seventeen columns; times, merges and requests in flight are not kept and read
 // 0.

@@ -4,6 +4,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <limits>
 #include <system_error>
 #include <thread>
@@ -171,6 +172,13 @@ bool Device::is_writeback_limit_enabled() const {
   return is_writeback_limited_.load(std::memory_order_relaxed);
 }
 
+void Device::set_writeback_batch_size(std::uint32_t requests) {
+  writeback_batch_size_.store(std::max(1U, requests), std::memory_order_relaxed);
+}
+std::uint32_t Device::writeback_batch_size() const {
+  return writeback_batch_size_.load(std::memory_order_relaxed);
+}
+
 Result<void> Device::set_dedup(bool is_on) {
   return configure([&](Settings& settings) { settings.uses_dedup = is_on; });
 }
@@ -306,6 +314,7 @@ Result<void> Device::reset() {
   settings_ = standard_settings();
   writeback_limit_.store(0, std::memory_order_relaxed);
   is_writeback_limited_.store(false, std::memory_order_relaxed);
+  writeback_batch_size_.store(kStandardBatchSize, std::memory_order_relaxed);
   return {};
 }
 

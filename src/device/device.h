@@ -121,6 +121,9 @@ class Device {
   [[nodiscard]] std::uint64_t writeback_limit() const;
   void set_writeback_limit_enabled(bool is_on);
   [[nodiscard]] bool is_writeback_limit_enabled() const;
+  // Most requests of a writeback in flight at a time, at least 1. At any time.
+  void set_writeback_batch_size(std::uint32_t requests);
+  [[nodiscard]] std::uint32_t writeback_batch_size() const;
   // Whether pages with the same content share it (off unless switched on). Errors: EBUSY after
   // set_disksize.
   Result<void> set_dedup(bool is_on);
@@ -202,6 +205,7 @@ class Device {
   struct Counters;
   struct Running;  // What an initialised device is made of.
 
+  static constexpr std::uint32_t kStandardBatchSize = 32;  // As the kernel's.
   static Settings standard_settings();
   static Result<void> choose_backing(const Settings& settings, StoreConfig& config);
   Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);
@@ -229,6 +233,7 @@ class Device {
   // Relaxed: numbers that publish nothing.
   std::atomic<std::uint64_t> writeback_limit_{0};
   std::atomic<bool> is_writeback_limited_{false};
+  std::atomic<std::uint32_t> writeback_batch_size_{kStandardBatchSize};
   mutable Mutex settings_mutex_;
   Settings settings_ UZ_GUARDED_BY(settings_mutex_);
 };

@@ -44,6 +44,7 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
   // One at a time also here, or two callers could spend the same limit.
   MutexLock lock(writeback_mutex_);
   WritebackRequest limited = request;
+  limited.most_in_flight = writeback_batch_size();
   {
     MutexLock settings_lock(settings_mutex_);
     limited.keep_packed = settings_.has_compressed_writeback;

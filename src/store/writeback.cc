@@ -55,7 +55,7 @@ class Writeback final : public BackingListener {
   WritebackOutcome run() {
     const std::uint64_t blocks_before = store_.backing()->counters().blocks_written;
     {
-      BackingWriter writer(*store_.backing(), *this);
+      BackingWriter writer(*store_.backing(), *this, request_.most_in_flight);
       writer_ = &writer;
       count_wanted_members();
       for_each_slot([this](PageIndex slot, SlotWord word) {

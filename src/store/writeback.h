@@ -31,6 +31,7 @@ struct WritebackRequest {
   std::vector<PageRange> ranges = {};  // Empty: the whole device.
   // Pages that are packed stay so; otherwise single pages are written as they were.
   bool keep_packed = true;
+  std::size_t most_in_flight = 32;  // Requests of up to 64 blocks each.
   std::optional<std::uint64_t> most_pages = std::nullopt;
   std::optional<std::uint64_t> most_blocks = std::nullopt;  // Of 4 KiB, written.
   std::optional<std::chrono::microseconds> most_cpu = std::nullopt;
