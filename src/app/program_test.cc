@@ -18,6 +18,7 @@
 
 #include "control/operations.h"
 #include "control/socket_server.h"
+#include "device/device.h"
 #include "device/device_set.h"
 
 namespace uzram {
@@ -125,6 +126,13 @@ INSTANTIATE_TEST_SUITE_P(
         WrongWords{{"create", "--size", "1G", "--mem-limit", "lots"}, "512M"},
         WrongWords{{"create", "--size", "1G", "--bogus"}, "--mem-limit"},
         WrongWords{{"create", "1G"}, "--size"},
+        WrongWords{{"create", "--size", "1G", "--set"}, "--set"},
+        WrongWords{{"create", "--size", "1G", "--set", "use_dedup"}, "use_dedup=1"},
+        WrongWords{{"create", "--size", "1G", "--set", "nothing=1"}, "use_dedup=1"},
+        WrongWords{{"map"}, "uzram map zram0"}, WrongWords{{"map", "zram0", "--width", "0"}, "512"},
+        WrongWords{{"map", "zram0", "--width", "513"}, "512"},
+        WrongWords{{"map", "zram0", "--width", "wide"}, "--width"},
+        WrongWords{{"map", "zram0", "zram1"}, "--json"},
         WrongWords{{"list", "--output", "SIZE"}, "DISKSIZE"},
         WrongWords{{"list", "zram0"}, "--noheadings"},
         WrongWords{{"get"}, "uzram get zram0 mm_stat"},
@@ -241,6 +249,54 @@ TEST_F(ProgramWithServer, MakesShowsChangesAndRemovesADevice) {
   EXPECT_EQ(out({"remove", "zram0"}), "");
   EXPECT_EQ(out({"list"}), "");
   EXPECT_EQ(out({"list", "--json"}), "[]\n");
+}
+
+TEST_F(ProgramWithServer, MakesSettingsBeforeTheSize) {
+  out({"create", "--size", "1M", "--set", "recomp_algorithm=algo=zstd priority=1", "--set",
+       "access_tracking=1"});
+  EXPECT_THAT(out({"get", "zram0", "recomp_algorithm"}), StartsWith("#1: lzo-rle "));
+  EXPECT_EQ(out({"get", "zram0", "access_tracking"}), "1\n");
+  EXPECT_EQ(out({"set", "zram0", "idle", "3600"}), "");
+  EXPECT_EQ(out({"set", "zram0", "recompress", "type=idle", "cluster=16"}), "");
+  const Outcome outcome = uzram({"set", "zram0", "recompress", "type=cold"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("huge_idle"));
+  EXPECT_EQ(uzram({"create", "--size", "1M", "--set", "use_dedup=2"}).exit_code, 2);
+  EXPECT_THAT(out({"list"}), Not(HasSubstr("zram1")));
+}
+
+TEST_F(ProgramWithServer, DrawsAMap) {
+  out({"create", "--size", "1M"});
+  const std::vector<std::byte> pattern(3 * kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(operations_.devices()[0]->write(0, pattern));
+  EXPECT_EQ(out({"map", "zram0", "--width", "4"}),
+            "zram0 1M, 16K (4 pages) to a letter\n"
+            "    0B S...\n   64K ....\n  128K ....\n  192K ....\n  256K ....\n  320K ....\n"
+            "  384K ....\n  448K ....\n  512K ....\n  576K ....\n  640K ....\n  704K ....\n"
+            "  768K ....\n  832K ....\n  896K ....\n  960K ....\n"
+            "  . empty               253 pages  1012K\n"
+            "  S same-filled           3 pages    12K\n");
+  const auto json = nlohmann::json::parse(out({"map", "zram0", "--json"}));
+  EXPECT_EQ(json["kinds"]["same-filled"]["pages"], 3);
+  EXPECT_EQ(json["cell_pages"], 1);
+  out({"reset", "zram0"});
+  EXPECT_EQ(uzram({"map", "zram0"}).exit_code, 2);
+}
+
+TEST_F(ProgramWithServer, PrintsALongAttributePartByPart) {
+  constexpr std::size_t kPages = 20'000;
+  out({"create", "--size", "1G"});
+  EXPECT_EQ(out({"get", "zram0", "block_state"}), "");
+  EXPECT_EQ(out({"get", "zram0", "block_state", "--json"}), "\"\"\n");
+  const std::vector<std::byte> pattern(kPages * kPageBytes, std::byte{0x55});
+  ASSERT_TRUE(operations_.devices()[0]->write(0, pattern));
+  const std::string text = out({"get", "zram0", "block_state"});
+  EXPECT_EQ(text.size(), kPages * 40);
+  EXPECT_THAT(text, testing::EndsWith("       19999            0.000000 s.....\n"));
+  const auto json = nlohmann::json::parse(out({"get", "zram0", "block_state", "--json"}));
+  EXPECT_EQ(json.get<std::string>(), text);
+  out({"reset", "zram0"});
+  EXPECT_EQ(uzram({"get", "zram0", "block_state"}).exit_code, 2);
 }
 
 TEST_F(ProgramWithServer, TellsWrongInputFromWhatCannotBeDone) {

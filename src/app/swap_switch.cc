@@ -8,8 +8,8 @@
 
 #include "app/block_use.h"
 #include "app/run_program.h"
-#include "control/size_text.h"
 #include "control/device_json.h"
+#include "control/size_text.h"
 #include "device/device.h"
 
 namespace uzram {

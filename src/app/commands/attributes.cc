@@ -7,8 +7,8 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
-#include "control/size_text.h"
 #include "control/attribute_table.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -46,14 +46,41 @@ int print_table(bool is_json) {
   return 0;
 }
 
+// What stands between the quotation marks of a JSON text.
+std::string json_inside(const std::string& text) {
+  const std::string dumped = nlohmann::json(text).dump();
+  return dumped.substr(1, dumped.size() - 2);
+}
+
+// A long attribute goes by part for part: nothing holds the whole of it.
+int print_parts(const CommandLine& line, const GetWords& words) {
+  nlohmann::json request{{"op", "get"}, {"device", words.device}, {"attribute", words.attribute}};
+  bool is_first = true;
+  for (nlohmann::json next = 0; !next.is_null(); is_first = false) {
+    request["first"] = next;
+    int exit_code = 0;
+    const auto part = ask_daemon(line, request, exit_code);
+    if (!part) return exit_code;
+    const auto text = part->at("text").get<std::string>();
+    fmt::print("{}{}", is_first && words.is_json ? "\"" : "",
+               words.is_json ? json_inside(text) : text);
+    if (std::ferror(stdout) != 0) return kExitFailure;  // Nobody reads on (a closed pipe).
+    next = part->at("next");
+  }
+  if (words.is_json) fmt::print("\"\n");
+  return 0;
+}
+
 int run_get(const CommandLine& line, const GetWords& words) {
   if (words.is_list) return print_table(words.is_json);
   if (words.device.empty()) {
     return say_usage("get needs a device; for example: uzram get zram0 mm_stat");
   }
-  if (!words.attribute.empty() && find_attribute(words.attribute) == nullptr) {
+  const Attribute* attribute = find_attribute(words.attribute);
+  if (!words.attribute.empty() && attribute == nullptr) {
     return say_usage(fmt::format("{} is not an attribute; {}", quote(words.attribute), kTableHint));
   }
+  if (attribute != nullptr && attribute->list != nullptr) return print_parts(line, words);
   nlohmann::json request{{"op", "get"}, {"device", words.device}};
   if (!words.attribute.empty()) request["attribute"] = words.attribute;
   int exit_code = 0;

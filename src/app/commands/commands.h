@@ -34,6 +34,7 @@ void add_reset(CLI::App& program, CommandLine& line);
 void add_compact(CLI::App& program, CommandLine& line);
 void add_swap(CLI::App& program, CommandLine& line);
 void add_stat(CLI::App& program, CommandLine& line);
+void add_map(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------
 

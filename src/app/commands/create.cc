@@ -7,9 +7,10 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
-#include "control/size_text.h"
 #include "codec/codec.h"
 #include "control/algorithm_attributes.h"
+#include "control/attribute_table.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -22,7 +23,24 @@ struct CreateWords {
   std::optional<int> level;
   std::optional<int> window_bits;
   std::string dictionary_path;
+  std::vector<std::string> settings;  // "use_dedup=1", in the order given.
 };
+
+// Errors: EINVAL in words.
+InputResult<nlohmann::json> settings_json(const std::vector<std::string>& settings) {
+  nlohmann::json pairs = nlohmann::json::array();
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    const std::string name = setting.substr(0, equals);
+    if (equals == std::string::npos || find_attribute(name) == nullptr) {
+      return refuse(EINVAL, fmt::format("--set: {} is not ATTRIBUTE=VALUE, like use_dedup=1; uzram "
+                                        "get --list shows all attributes",
+                                        quote(setting)));
+    }
+    pairs.push_back(nlohmann::json::array({name, setting.substr(equals + 1)}));
+  }
+  return pairs;
+}
 
 // Errors: EINVAL in words that name the option.
 InputResult<nlohmann::json> create_request(const CreateWords& words) {
@@ -48,6 +66,11 @@ InputResult<nlohmann::json> create_request(const CreateWords& words) {
   // The daemon has another working folder.
   if (!words.dictionary_path.empty()) {
     request["dict"] = std::filesystem::absolute(words.dictionary_path).string();
+  }
+  if (!words.settings.empty()) {
+    InputResult<nlohmann::json> settings = settings_json(words.settings);
+    if (!settings) return tl::unexpected<InputError>(settings.error());
+    request["set"] = std::move(*settings);
   }
   return request;
 }
@@ -86,6 +109,13 @@ void add_create(CLI::App& program, CommandLine& line) {
       ->type_name("PATH");
   command->add_option("--winbits", words->window_bits, "deflate's window, as deflate.winbits")
       ->type_name("N");
+  command
+      ->add_option("--set", words->settings,
+                   "an attribute that has to be set before the size, like "
+                   "--set 'recomp_algorithm=algo=zstd priority=1'; may be given again")
+      ->type_name("ATTRIBUTE=VALUE")
+      ->expected(1)
+      ->take_all();
   add_socket_option(*command, line);
   command->footer("Example: uzram create --size 1G --algorithm zstd");
   command->callback(
