@@ -208,13 +208,15 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
   std::unique_ptr<Running> running;
   try {
-    running = std::make_unique<Running>(std::move(store), processor_count() - 1);
+    running = std::make_unique<Running>(*this, std::move(store), processor_count() - 1);
   } catch (const std::system_error& error) {  // No more threads allowed.
     return fail(error.code().value());
   }
   std::array<CodecChoice, kAlgorithmCount> former_codecs;
+  PolicySettings policy;
   {
     MutexLock lock(settings_mutex_);
+    policy = settings_.policy;
     const StoreConfig& config = running->store->config();
     former_codecs = std::exchange(settings_.codecs, config.codecs);
     settings_.has_page_checks = config.has_page_checks;
@@ -228,21 +230,22 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
     // With the settings locked: a limit set from now on finds the pool.
     gate_.open();
   }
-  if (attachment_ == nullptr) return {};
-  const Result<void> attached = attachment_->attach(*this);
-  if (attached) return {};
+  Result<void> begun = running_->policy.set(policy);
+  if (begun && attachment_ != nullptr) begun = attachment_->attach(*this);
+  if (begun) return {};
   stop();
   MutexLock lock(settings_mutex_);
   settings_.codecs = former_codecs;
   // The store is closed with the pages that it was for.
   settings_.backing.clear();
-  return attached;
+  return begun;
 }
 
 void Device::stop() {
   is_stopping_.store(true, std::memory_order_relaxed);
   // Whoever waits for a store that stalls must not keep the gate open.
   if (BackingSpace* backing = running_->store->backing()) backing->store().shut_down();
+  running_->policy.end();
   gate_.close();
   is_stopping_.store(false, std::memory_order_relaxed);
   MutexLock lock(settings_mutex_);
@@ -373,7 +376,9 @@ DeviceStats Device::stats() const {
 void Device::check_invariants() const {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return;
+  // The policy may be at work.
   MutexLock lock(running_->maintenance.round_mutex());
+  MutexLock background_lock(running_->store->background_mutex());
   running_->store->check_invariants();
 }
 

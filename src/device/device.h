@@ -33,6 +33,7 @@
 #include "codec/codec.h"
 #include "device/device_stats.h"
 #include "device/request_gate.h"
+#include "policy/policy_settings.h"
 #include "store/arena_header.h"
 #include "store/cluster_maker.h"
 #include "store/page_ages.h"
@@ -65,6 +66,12 @@ struct Extent {
   std::uint64_t bytes = 0;    // From the offset asked about; at least one page unless at the end.
   bool is_allocated = false;  // False: reads as zeros and costs nothing.
   bool is_zero = false;
+};
+
+// Why a line of policy settings was not taken.
+struct [[nodiscard]] PolicyRefusal {
+  int code = 0;      // EINVAL, or EAGAIN: no thread can be made.
+  std::string text;  // One line that says what would have been right.
 };
 
 class Device {
@@ -179,6 +186,14 @@ class Device {
   // page outside the device, or a range that ends before it begins; ENOSPC the store is full;
   // otherwise the store's last error, after all other pages were tried.
   Result<WritebackOutcome> write_back(const WritebackRequest& request);
+  // Whether the device does all of this by itself, and how (off unless switched on): "on", "off", or
+  // "on" and settings as docs/policy.md has them. At any time; before disksize it waits for that, and
+  // reset switches it off. After an error nothing has changed.
+  tl::expected<void, PolicyRefusal> set_policy(std::string_view line);
+  // The settings in one line that set_policy takes, each of them; "off".
+  [[nodiscard]] std::string policy() const;
+  // What the policy would do now, and why: lines for a person.
+  [[nodiscard]] std::string explain_policy() const;
   // What the stored pages from `first` on are, at most `most` of them. Errors: EINVAL.
   Result<std::vector<PageState>> page_states(PageIndex first, std::size_t most) const;
 
@@ -198,18 +213,22 @@ class Device {
     std::unique_ptr<BackingStore> opened_backing;  // Until set_disksize takes it.
     bool encrypts_backing = true;
     bool has_compressed_writeback = false;
+    PolicySettings policy;  // Changed with lifecycle_mutex_ held as well.
   };
   // Changes a setting that only an uninitialised device can change.
   template <typename Change>
   Result<void> configure(Change change);
   struct Counters;
-  struct Running;  // What an initialised device is made of.
+  struct Running;    // What an initialised device is made of.
+  class PolicyDoor;  // What the policy's thread may ask of the device.
 
   static constexpr std::uint32_t kStandardBatchSize = 32;  // As the kernel's.
   static Settings standard_settings();
   static Result<void> choose_backing(const Settings& settings, StoreConfig& config);
   Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);
   void stop() UZ_REQUIRES(lifecycle_mutex_);
+  // Requires: running_ stays as it is meanwhile; a backing store.
+  WritebackOutcome write_back_within_limit(const WritebackRequest& request, const StopSignal& stop);
   // Requires for all: inside the gate.
   Result<void> check_range(std::uint64_t offset, std::uint64_t bytes) const;
   Result<void> read_range(std::uint64_t offset, MutableBytes out);

@@ -41,6 +41,14 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
     if (range.first.value > range.last.value || range.last.value >= store.config().disk_pages)
       return fail(ERANGE);
   }
+  const WritebackOutcome outcome = write_back_within_limit(request, is_stopping_);
+  if (outcome.error != 0) return fail(outcome.error);
+  if (outcome.is_limit_reached) return fail(EIO);
+  return outcome;
+}
+
+WritebackOutcome Device::write_back_within_limit(const WritebackRequest& request,
+                                                 const StopSignal& stop) {
   // One at a time also here, or two callers could spend the same limit.
   MutexLock lock(writeback_mutex_);
   WritebackRequest limited = request;
@@ -51,11 +59,13 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
   }
   const bool is_limited = is_writeback_limit_enabled();
   const std::uint64_t limit = writeback_limit();
+  WritebackOutcome outcome;
   if (is_limited) {
-    if (limit == 0) return fail(EIO);
     limited.most_blocks = std::min(limited.most_blocks.value_or(limit), limit);
+    outcome.is_limit_reached = true;
+    if (limit == 0) return outcome;
   }
-  const WritebackOutcome outcome = uzram::write_back(store, limited, is_stopping_);
+  outcome = uzram::write_back(*running_->store, limited, stop);
   running_->maintenance.poke();
   if (is_limited) {
     // Somebody may have set another limit meanwhile: what was written counts against that.
@@ -63,9 +73,8 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
     while (!writeback_limit_.compare_exchange_weak(now, now - std::min(now, outcome.written_blocks),
                                                    std::memory_order_relaxed)) {
     }
-    if (outcome.is_limit_reached && outcome.error == 0) return fail(EIO);
   }
-  if (outcome.error != 0) return fail(outcome.error);
+  outcome.is_limit_reached = outcome.is_limit_reached && is_limited;
   return outcome;
 }
 

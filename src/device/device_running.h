@@ -9,17 +9,38 @@
 
 #include "device/device.h"
 #include "device/maintenance.h"
+#include "device/policy_thread.h"
 #include "device/worker_pool.h"
 #include "store/store.h"
 
 namespace uzram {
 
+class Device::PolicyDoor final : public PolicyHost {
+ public:
+  PolicyDoor(Device& device, Maintenance& maintenance)
+      : device_(device), maintenance_(maintenance) {}
+  [[nodiscard]] std::uint64_t foreground_requests() const override;
+  [[nodiscard]] std::optional<std::uint64_t> writeback_allowance() const override;
+  WritebackOutcome write_back(const WritebackRequest& request, const StopSignal& stop) override;
+  void note_changes() override { maintenance_.poke(); }
+
+ private:
+  Device& device_;
+  Maintenance& maintenance_;
+};
+
 struct Device::Running {
-  Running(std::unique_ptr<Store> made, std::size_t helper_count)
-      : store(std::move(made)), workers(helper_count), maintenance(*store) {}
+  Running(Device& device, std::unique_ptr<Store> made, std::size_t helper_count)
+      : store(std::move(made)),
+        workers(helper_count),
+        maintenance(*store),
+        policy_door(device, maintenance),
+        policy(*store, policy_door) {}
   std::unique_ptr<Store> store;
   WorkerPool workers;
-  Maintenance maintenance;  // Last: its thread ends before the store does.
+  Maintenance maintenance;  // Its thread ends before the store does.
+  PolicyDoor policy_door;
+  PolicyThread policy;  // Last: it uses everything above.
 };
 
 // Requests are counted by the shard of the thread that brings them. Relaxed: counts that publish

@@ -116,7 +116,7 @@ class Device {
     if (coin()) snapshot_.cpu_some_avg10_percent = static_cast<double>(random_.below(30)) / 10;
     snapshot_.memory_some_avg10_percent.reset();
     if (has_psi_) snapshot_.memory_some_avg10_percent = static_cast<double>(random_.below(40)) / 2;
-    snapshot_.backing = static_cast<BackingState>(random_.below(10) < 7 ? 0 : random_.below(4));
+    snapshot_.backing = static_cast<BackingState>(random_.below(10) < 7 ? 0 : random_.below(5));
   }
 
   void obey(const Decision& decision) {

@@ -389,7 +389,7 @@ TEST_F(Decide, NotToWriteBackToAStoreThatCannot) {
   start("on");
   put_for(Stage::WriteBack, PageForm::Incompressible, 500);
   for (const BackingState state :
-       {BackingState::Stalls, BackingState::Full, BackingState::Failed}) {
+       {BackingState::Stalls, BackingState::Full, BackingState::Failed, BackingState::Limited}) {
     snapshot_.backing = state;
     look();
     EXPECT_FALSE(does(Stage::WriteBack));

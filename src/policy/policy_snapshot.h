@@ -60,7 +60,13 @@ struct StepResult {
   bool has_seen_all = false;
 };
 
-enum class BackingState : std::uint8_t { Works, Stalls, Full, Failed };
+enum class BackingState : std::uint8_t {
+  Works,
+  Stalls,
+  Full,
+  Failed,
+  Limited,  // A person's limit (writeback_limit) is used up.
+};
 
 struct PolicySnapshot {
   std::chrono::milliseconds now{};  // Since any fixed moment, on a clock that never goes back.

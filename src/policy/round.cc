@@ -39,6 +39,8 @@ std::optional<Hold> hold_writeback(const Round& round) {
       return Hold{"waits: the backing store is full", std::nullopt};
     case BackingState::Failed:
       return Hold{"stopped: the backing store has failed", std::nullopt};
+    case BackingState::Limited:
+      return Hold{"waits: writeback_limit lets nothing more go to the backing store", std::nullopt};
     case BackingState::Works:
       break;
   }

@@ -12,8 +12,8 @@
 
 namespace uzram {
 
-// The words of `recompress type=` and `writeback type=`.
-enum class PageType { All, Idle, Huge, HugeIdle, Incompressible };
+// The words of `recompress type=` and `writeback type=`, and one for the policy.
+enum class PageType { All, Idle, Huge, HugeIdle, Incompressible, HugeOrIncompressible };
 
 struct PageFilter {
   PageType type = PageType::All;
@@ -33,9 +33,16 @@ struct PageFilter {
       case PageType::HugeIdle:
         return is_huge && word.is_idle();
       case PageType::Incompressible:
-        return word.state() != SlotState::Member && word.is_incompressible();
+        return is_incompressible(word);
+      case PageType::HugeOrIncompressible:
+        return is_huge || is_incompressible(word);
     }
     return false;
+  }
+
+ private:
+  static bool is_incompressible(SlotWord word) {
+    return word.state() != SlotState::Member && word.is_incompressible();
   }
 };
 
