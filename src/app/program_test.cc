@@ -188,8 +188,8 @@ TEST(Program, SaysHowToStartADaemonWhenNoneAnswers) {
 TEST(Program, ListsAttributesWithoutADaemon) {
   const Outcome outcome = run({"get", "--list"});
   EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.out, HasSubstr("disksize         0644 "));
-  EXPECT_THAT(outcome.out, HasSubstr("reset            0200 "));
+  EXPECT_THAT(outcome.out, HasSubstr("disksize               0644 "));
+  EXPECT_THAT(outcome.out, HasSubstr("reset                  0200 "));
   EXPECT_EQ(nlohmann::json::parse(run({"get", "--list", "--json"}).out)[0]["name"], "disksize");
 }
 
@@ -240,7 +240,8 @@ TEST_F(ProgramWithServer, MakesShowsChangesAndRemovesADevice) {
             "zram0\n");
   EXPECT_THAT(out({"list"}), HasSubstr("zram0 zstd            4G   0B    0B    0B"));
   EXPECT_EQ(out({"get", "zram0", "disksize"}), "4294967296\n");
-  EXPECT_THAT(out({"get", "zram0"}), HasSubstr("comp_algorithm   lzo-rle lzo lz4 lz4hc [zstd]"));
+  EXPECT_THAT(out({"get", "zram0"}),
+              HasSubstr("comp_algorithm         lzo-rle lzo lz4 lz4hc [zstd]"));
   EXPECT_EQ(out({"set", "zram0", "mem_limit", "2GiB"}), "");
   EXPECT_EQ(out({"list", "-n", "-b", "-o", "NAME,MEM-LIMIT"}), "zram0 2147483648\n");
   EXPECT_EQ(out({"compact", "zram0"}), "");

@@ -2,6 +2,7 @@
 // get and set.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -29,6 +30,15 @@ struct SetWords {
 
 constexpr std::string_view kTableHint = "uzram get --list shows them all";
 
+// Columns for the longest name.
+std::size_t name_width() {
+  std::size_t width = 0;
+  for (const Attribute& attribute : device_attributes()) {
+    width = std::max(width, attribute.name.size());
+  }
+  return width;
+}
+
 int print_table(bool is_json) {
   if (is_json) {
     nlohmann::json list = nlohmann::json::array();
@@ -41,7 +51,8 @@ int print_table(bool is_json) {
     return 0;
   }
   for (const Attribute& attribute : device_attributes()) {
-    fmt::print("{:<16} {:04o} {}\n", attribute.name, attribute.mode, attribute.summary);
+    fmt::print("{:<{}} {:04o} {}\n", attribute.name, name_width(), attribute.mode,
+               attribute.summary);
   }
   return 0;
 }
@@ -94,10 +105,12 @@ int run_get(const CommandLine& line, const GetWords& words) {
     for (const auto& [name, text] : result->items()) {
       std::string value = text.get<std::string>();
       // Several lines of one attribute stay one below the other.
-      for (std::size_t at = 0; (at = value.find('\n', at)) != std::string::npos; at += 18) {
-        value.replace(at, 1, "\n" + std::string(17, ' '));
+      const std::string indent = "\n" + std::string(name_width() + 1, ' ');
+      for (std::size_t at = 0; (at = value.find('\n', at)) != std::string::npos;) {
+        value.replace(at, 1, indent);
+        at += indent.size();
       }
-      fmt::print("{:<16} {}\n", name, value);
+      fmt::print("{:<{}} {}\n", name, name_width(), value);
     }
   }
   return 0;
