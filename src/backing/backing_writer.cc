@@ -42,6 +42,18 @@ Result<void> BackingWriter::append(ConstBytes object, std::uint64_t tag) {
   return {};
 }
 
+std::uint64_t BackingWriter::blocks_with(std::size_t object_bytes) const {
+  const auto blocks_of_open = [](const Run* run) {
+    return run == nullptr ? 0 : bytes_to_pages(run->used_bytes);
+  };
+  const std::size_t bytes = stored_bytes(object_bytes);
+  const Run* open = has_own_block(object_bytes) ? whole_run_ : packed_run_;
+  const std::uint64_t added = open != nullptr && has_room(*open, bytes)
+                                  ? bytes_to_pages(open->used_bytes + bytes) - blocks_of_open(open)
+                                  : bytes_to_pages(bytes);
+  return started_blocks_ + blocks_of_open(packed_run_) + blocks_of_open(whole_run_) + added;
+}
+
 void BackingWriter::flush() {
   write(packed_run_);
   write(whole_run_);
@@ -124,6 +136,7 @@ void BackingWriter::write(Run*& open) {
   std::memset(bytes.data() + run.used_bytes, 0, bytes.size() - run.used_bytes);
   space_.map_->give_back({run.blocks.first + used_blocks, run.blocks.count - used_blocks});
   run.blocks.count = used_blocks;
+  started_blocks_ += used_blocks;
   if (!space_.ciphers_.empty()) {
     BlockCipher& cipher = space_.ciphers_[run.lease.index()];
     for (std::uint64_t i = 0; i < used_blocks; ++i)

@@ -44,6 +44,8 @@ class BackingWriter {
 
   // Requires: 1 to kMaxObjectBytes bytes. The bytes are copied.
   Result<void> append(ConstBytes object, std::uint64_t tag);
+  // How many blocks will be written if this object is appended too and nothing behind it.
+  [[nodiscard]] std::uint64_t blocks_with(std::size_t object_bytes) const;
   // Returns when the listener has heard of every object.
   void flush();
 
@@ -73,7 +75,8 @@ class BackingWriter {
   BackingSpace& space_;
   BackingListener& listener_;
   const std::size_t most_in_flight_;
-  std::vector<Run> runs_;  // As many as the store has writes.
+  std::vector<Run> runs_;             // As many as the store has writes.
+  std::uint64_t started_blocks_ = 0;  // Of all runs that are written or on their way.
   Run* packed_run_ = nullptr;
   Run* whole_run_ = nullptr;  // Of objects that have a block to themselves.
   // Runs in flight, oldest first; a ring.

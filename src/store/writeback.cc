@@ -41,6 +41,21 @@ struct Ticket {
   }
 };
 
+// The same pages in the device's order, each once.
+std::vector<PageRange> merged(std::vector<PageRange> ranges) {
+  std::sort(ranges.begin(), ranges.end(),
+            [](const PageRange& a, const PageRange& b) { return a.first.value < b.first.value; });
+  std::vector<PageRange> result;
+  for (const PageRange& range : ranges) {
+    if (!result.empty() && range.first.value <= result.back().last.value) {
+      result.back().last.value = std::max(result.back().last.value, range.last.value);
+    } else {
+      result.push_back(range);
+    }
+  }
+  return result;
+}
+
 class Writeback final : public BackingListener {
  public:
   Writeback(Store& store, const WritebackRequest& request, const StopSignal& stop,
@@ -48,19 +63,20 @@ class Writeback final : public BackingListener {
       : store_(store),
         request_(request),
         stop_(stop),
+        ranges_(merged(request.ranges)),
         cpu_(request.most_cpu),
         room_(std::move(room)),
         wanted_members_(std::move(wanted_members)) {}
 
   WritebackOutcome run() {
     const std::uint64_t blocks_before = store_.backing()->counters().blocks_written;
+    outcome_.next = request_.first;
     {
       BackingWriter writer(*store_.backing(), *this, request_.most_in_flight);
       writer_ = &writer;
       count_wanted_members();
       for_each_slot([this](PageIndex slot, SlotWord word) {
-        outcome_.next = {slot.value + 1};
-        consider(slot, word);
+        if (consider(slot, word)) outcome_.next = {slot.value + 1};
       });
       outcome_.has_seen_all = !is_done();
       if (outcome_.has_seen_all) outcome_.next = {};
@@ -94,8 +110,7 @@ class Writeback final : public BackingListener {
   template <typename Work>
   void for_each_slot(Work work) {
     if (!request_.ranges.empty()) {
-      for (const PageRange& range : request_.ranges)
-        walk(range.first.value, range.last.value + 1, work);
+      for (const PageRange& range : ranges_) walk(range.first.value, range.last.value + 1, work);
       return;
     }
     const std::uint64_t first = request_.first.value;
@@ -123,80 +138,80 @@ class Writeback final : public BackingListener {
     return wanted_members_[cluster.value - store_.cluster_slots().begin()];
   }
 
-  void consider(PageIndex slot, SlotWord word) {
+  // Returns: false when the request must come back to this slot.
+  bool consider(PageIndex slot, SlotWord word) {
     if (word.state() == SlotState::Member) {
       const PageIndex cluster = word.slot();
       std::uint8_t& wanted = wanted_of(cluster);
-      if (wanted == 0 || wanted < store_.cluster_slots().users(cluster)) return;
+      if (wanted == 0 || wanted < store_.cluster_slots().users(cluster)) return true;
       wanted = 0;  // Once is enough.
-      write_cluster(cluster);
-    } else if (word.state() == SlotState::Shared) {
-      // By number: the content goes, for all who share it.
-      if (!request_.ranges.empty()) {
-        const SlotWord content = store_.word_of_slot(word.slot());
-        if (is_single(content)) write_page(word.slot(), content);
-      }
-    } else if (is_single(word) && request_.pages.wants(word)) {
-      write_page(slot, word);
+      return write_cluster(cluster);
     }
+    if (word.state() == SlotState::Shared) {
+      if (request_.ranges.empty()) return true;
+      // By number: the content goes, for all who share it.
+      const SlotWord content = store_.word_of_slot(word.slot());
+      return !is_single(content) || write_page(word.slot(), content);
+    }
+    return !is_single(word) || !request_.pages.wants(word) || write_page(slot, word);
   }
   static bool is_single(SlotWord word) {
     return word.state() == SlotState::Packed || word.state() == SlotState::Raw;
   }
 
-  void write_page(PageIndex slot, SlotWord word) {
+  bool write_page(PageIndex slot, SlotWord word) {
     const MutableBytes room(room_.data(), room_.size());
     std::size_t bytes = kPageBytes;
     if (request_.keep_packed || word.state() == SlotState::Raw) {
       const Result<std::size_t> copied = store_.copy_and_mark(slot, word, room);
-      if (!copied || *copied == 0) return;
+      if (!copied || *copied == 0) return true;
       bytes = *copied;
     } else {
       const Result<bool> is_read =
           store_.read_and_mark(slot, word, PageBuffer(room_.data(), kPageBytes));
-      if (!is_read || !*is_read) return;
+      if (!is_read || !*is_read) return true;
     }
     Ticket ticket{slot, bytes == kPageBytes ? 0 : bytes, word.priority(), false,
                   word.is_incompressible()};
-    append(ticket, room.first(bytes), 1);
+    return append(ticket, room.first(bytes), 1);
   }
 
-  void write_cluster(PageIndex cluster) {
+  bool write_cluster(PageIndex cluster) {
     const SlotWord word = store_.word_of_slot(cluster);
-    if (word.state() != SlotState::Cluster) return;
+    if (word.state() != SlotState::Cluster) return true;
     const MutableBytes room(room_.data(), room_.size());
     const Result<std::size_t> copied = store_.copy_and_mark(cluster, word, room);
-    if (!copied || *copied == 0) return;
+    if (!copied || *copied == 0) return true;
     UZ_DCHECK(*copied % 16 == 0);
-    append({cluster, *copied / 16, 0, true, false}, room.first(*copied),
-           store_.cluster_slots().users(cluster));
+    return append({cluster, *copied / 16, 0, true, false}, room.first(*copied),
+                  store_.cluster_slots().users(cluster));
   }
 
-  void append(const Ticket& ticket, ConstBytes object, std::uint64_t page_count) {
-    const bool fits =
-        !request_.most_blocks || taken_bytes_ + object.size() <= *request_.most_blocks * kPageBytes;
-    if (!fits) {
+  // Returns: false when it was not taken, and nothing that follows will be.
+  bool append(const Ticket& ticket, ConstBytes object, std::uint64_t page_count) {
+    if (request_.most_blocks && writer_->blocks_with(object.size()) > *request_.most_blocks) {
       is_over_ = true;
       store_.release_mark(ticket.slot);
-      return;
+      return false;
     }
-    outcome_.tried_pages += page_count;
-    taken_bytes_ += object.size();
     if (const Result<void> taken = writer_->append(object, ticket.tag()); !taken) {
       outcome_.error = taken.error().code;
       is_full_ = true;
       store_.release_mark(ticket.slot);
+      return false;
     }
+    outcome_.tried_pages += page_count;
+    return true;
   }
 
   Store& store_;
   const WritebackRequest& request_;
   const StopSignal& stop_;
+  const std::vector<PageRange> ranges_;
   CpuBudget cpu_;
   SparseArray<std::byte> room_;
   SparseArray<std::uint8_t> wanted_members_;
   BackingWriter* writer_ = nullptr;
-  std::uint64_t taken_bytes_ = 0;
   bool is_full_ = false;  // The store takes no more.
   bool is_over_ = false;  // The request does not want more.
   WritebackOutcome outcome_;
