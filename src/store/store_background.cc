@@ -17,8 +17,10 @@ Result<bool> Store::read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out)
   const Result<Fetched> fetched = fetch(*lane, word);
   table_.release(slot, fetched ? word.with(SlotWord::kMarked) : word);
   if (!fetched) return tl::unexpected(fetched.error());
-  if (const Result<void> done = unpack_fetched(*lane, *fetched, out); !done)
+  if (const Result<void> done = unpack_fetched(*lane, *fetched, out); !done) {
+    release_mark(slot);
     return tl::unexpected(done.error());
+  }
   return true;
 }
 
