@@ -156,6 +156,7 @@ void Store::drop_user(SharedSlots& slots, PageIndex slot, SlotKind kind) {
 void Store::drop_cluster_user(PageIndex slot) { drop_user(*clusters_, slot, SlotKind::Cluster); }
 
 void Store::retire(SlotWord old_word, SlotWord new_word) {
+  if (new_word.state() == SlotState::Raw) raw_pages_since_.fetch_add(1, std::memory_order_relaxed);
   counters_.replace(old_word, new_word);
   drop(old_word);
 }
@@ -190,7 +191,6 @@ Result<SlotWord> Store::build(WriteLane& lane, PageView content, SlotWord old_wo
   const Result<Handle> handle = pool_->allocate(kPageBytes, limit_rule(kPageBytes, old_word));
   if (!handle) return tl::unexpected(handle.error());
   std::memcpy(pool_->at(*handle, kPageBytes).data(), content.data(), kPageBytes);
-  raw_pages_since_.fetch_add(1, std::memory_order_relaxed);
   return SlotWord::raw(*handle);
 }
 
