@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "store/background_fixture.h"
 #include "store/store.h"
 #include "store/store_fixture.h"
 
@@ -43,7 +44,7 @@ bool is_empty_page(const Page& page) { return page == Page{}; }
 
 class StoreThread : public testing::TestWithParam<const char*> {
  protected:
-  void SetUp() override { store_ = make_store(config_of(GetParam(), kPages), 3); }
+  void SetUp() override { store_ = make_store(config_of(GetParam(), "zstd", kPages), 3); }
   void TearDown() override {
     store_->check_invariants();
     reopen(*store_)->check_invariants();
@@ -76,8 +77,25 @@ class StoreThread : public testing::TestWithParam<const char*> {
       random.below(2) == 0 ? static_cast<void>(store_->compact()) : store_->maintain();
     });
   }
+  // Packs pages again, alone or with their neighbours, while the others use them.
+  void pack_behind() {
+    start_behind([this](Random& random) {
+      ClusterRequest clusters;
+      clusters.cluster_pages = 2 + random.below(kMostClusterPages - 1);
+      clusters.level = 1;
+      clusters.only_mostly_dead = random.below(4) == 0;
+      count(make_clusters(*store_, clusters, stop_));
+      if (random.below(3) == 0) count(recompress(*store_, {}, stop_));
+    });
+  }
+  void count(const Result<BackgroundOutcome>& outcome) {
+    ASSERT_TRUE(outcome.has_value() || outcome.error().code == ENOSPC);
+    packed_anew_ += outcome ? outcome->changed_pages : 0;
+  }
 
   std::unique_ptr<Store> store_;
+  StopSignal stop_{false};
+  std::atomic<std::uint64_t> packed_anew_{0};
   std::vector<std::thread> threads_;
   std::atomic<int> still_working_{0};
 };
@@ -107,6 +125,7 @@ TEST_P(StoreThread, ReadsWholeVersionsThatAreNotOlderThanTheAcknowledgedOne) {
     });
   }
   tidy_behind();
+  pack_behind();
   join();
   for (std::uint64_t page = 0; page < kPages; ++page) {
     if (acknowledged[page] == 0) continue;
@@ -134,6 +153,7 @@ TEST_P(StoreThread, LetsOneOfTheWritersOfAPageWin) {
     ASSERT_EQ(out, stamped_page({page, version_of(out)}));
   });
   tidy_behind();
+  pack_behind();
   join();
 }
 
@@ -164,6 +184,7 @@ TEST_P(StoreThread, LosesNoUpdateOfPartsOfOnePage) {
     });
   }
   tidy_behind();
+  pack_behind();
   join();
 }
 
@@ -195,6 +216,7 @@ TEST_P(StoreThread, KeepsPartsWholeBetweenWholeWrites) {
     ASSERT_EQ(out[0], out[kPageBytes - 1]);
   });
   tidy_behind();
+  pack_behind();
   join();
 }
 
@@ -222,7 +244,47 @@ TEST_P(StoreThread, KeepsItsWordAtTheLimit) {
     });
   }
   tidy_behind();
+  pack_behind();
   join();
+}
+
+// Many readers of the same few clusters, whose members are written now and then: who reads a member
+// gets its version, wherever the cluster that holds it has gone meanwhile.
+TEST_P(StoreThread, ReadsMembersWhileTheirClustersComeAndGo) {
+  std::array<std::atomic<std::uint64_t>, kPages> acknowledged{};
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    acknowledged[page] = 2;
+    ASSERT_TRUE(store_->write({page}, stamped_page({page, 2})).has_value());
+  }
+  ClusterRequest all;
+  count(make_clusters(*store_, all, stop_));
+  ASSERT_GT(store_->sums().clusters, 2);
+  expect_thread_count(4);
+  for (int reader = 0; reader < 3; ++reader) {
+    start([&](Random& random) {
+      // Neighbours one after another, as a scan reads them.
+      for (std::uint64_t page = random.below(kPages), i = 0; i < 6; ++i, ++page) {
+        const std::uint64_t number = page % kPages;
+        const std::uint64_t before = acknowledged[number].load();
+        Page out;
+        ASSERT_TRUE(store_->read({number}, out).has_value());
+        const std::uint64_t version = version_of(out);
+        ASSERT_GE(version, before) << "page " << number;
+        ASSERT_EQ(out, stamped_page({number, version})) << "page " << number;
+      }
+    });
+  }
+  start([&](Random& random) {
+    const std::uint64_t page = random.below(kPages);
+    const std::uint64_t version =
+        acknowledged[page].load() + 4;  // Text: it can be clustered again.
+    ASSERT_TRUE(store_->write({page}, stamped_page({page, version})).has_value());
+    acknowledged[page].store(version);
+  });
+  tidy_behind();
+  pack_behind();
+  join();
+  EXPECT_GT(packed_anew_.load(), 2 * kPages);
 }
 
 // Statistics, reserve and words are asked for by others meanwhile.
@@ -243,6 +305,7 @@ TEST_P(StoreThread, AnswersWhileItWorks) {
   start_behind(
       [this](Random& random) { ASSERT_TRUE(store_->reserve(random.below(2) * 128).has_value()); });
   tidy_behind();
+  pack_behind();
   join();
 }
 
