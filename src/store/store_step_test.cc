@@ -4,7 +4,8 @@
 // one.
 //
 // A child makes the change under ptrace; the parent steps it and compares the arena, so that no
-// instruction between the first and the last of a write, a free or a move is left out.
+// instruction between the first and the last of a write, a free or a move is left out. What a
+// change is made of (packed bytes, say) may be prepared before.
 #include <gtest/gtest.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <functional>
 
+#include "store/background_fixture.h"
 #include "store/store.h"
 #include "store/store_fixture.h"
 
@@ -75,10 +77,12 @@ class Snapshot {
 class StoreStep : public testing::Test {
  protected:
   using Change = std::function<void(Store&)>;
+  // Gets ready for a change, and returns it.
+  using Preparation = std::function<std::function<void()>(Store&)>;
 
   void SetUp() override {
     if (UZ_UNDER_SANITIZER) GTEST_SKIP() << "a sanitizer multiplies the instructions";
-    store_ = make_store(config_of("lz4", kPages), 1);
+    store_ = make_store(config_of("lz4", "zstd", kPages), 1);
     before_.resize(kPages);
     for (std::uint64_t page = 0; page < 12; ++page)
       put(page, page_of(page % 3 == 0 ? PageKind::Random : PageKind::Text, page));
@@ -91,21 +95,30 @@ class StoreStep : public testing::Test {
   }
 
   // The child opens the arena, stops, makes the change, and stops again.
-  [[noreturn]] void change_under_ptrace(const Change& change) {
+  [[noreturn]] void change_under_ptrace(const Preparation& prepare) {
     auto store = Store::open(duplicate(store_->arena_descriptor()), 1);
     UZ_CHECK(store.has_value());
+    const std::function<void()> change = prepare(**store);
     UZ_CHECK(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0);
     ::raise(SIGSTOP);
-    change(**store);
+    change();
     ::raise(SIGUSR1);
     ::_exit(0);
   }
 
-  // Makes the change one instruction at a time; `page` is the only one that it changes.
   void step_through(std::uint64_t page, const Page& after, const Change& change) {
+    step_through_prepared(page, after,
+                          [&change](Store& store) { return [&change, &store] { change(store); }; });
+  }
+  // Work in the background: no page changes.
+  void step_through_work(const Preparation& prepare) {
+    step_through_prepared(0, before_[0], prepare);
+  }
+  // Makes the change one instruction at a time; `page` is the only one that it changes.
+  void step_through_prepared(std::uint64_t page, const Page& after, const Preparation& prepare) {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
-    if (child == 0) change_under_ptrace(change);
+    if (child == 0) change_under_ptrace(prepare);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     if (WIFEXITED(status) || WIFSIGNALED(status)) GTEST_SKIP() << "ptrace is not permitted here";
@@ -207,6 +220,145 @@ TEST_F(StoreStep, MovesAPageNextToAnother) {
     const Handle before = store.word_of({34}).handle();
     store.compact();
     UZ_CHECK(store.word_of({34}).handle() != before);
+  });
+}
+
+// --- work in the background ----------------------------------------------------------------------
+
+class StoreStepBackground : public StoreStep {
+ protected:
+  // What is packed for one cluster, and who was marked for it.
+  struct Group {
+    std::vector<std::byte> pages;
+    std::vector<std::byte> stream;
+    std::size_t packed_bytes = 0;
+    std::vector<PageIndex> slots;
+  };
+  static std::shared_ptr<Group> read_group(Store& store, const std::vector<std::uint64_t>& pages) {
+    auto group = std::make_shared<Group>();
+    group->pages.resize(pages.size() * kPageBytes);
+    group->stream.resize(cluster_stream_room(pages.size()) + kPageBytes);
+    for (const std::uint64_t page : pages) {
+      const PageBuffer out(group->pages.data() + group->slots.size() * kPageBytes, kPageBytes);
+      UZ_CHECK(store.read_and_mark({page}, store.word_of({page}), out).value());
+      group->slots.push_back({page});
+    }
+    const auto compressor = ClusterCompressor::make(3, kMostClusterPages).value();
+    const MutableBytes packed = MutableBytes(group->stream).subspan(kClusterCheckBytes);
+    group->packed_bytes = compressor->compress(group->pages, packed).value();
+    return group;
+  }
+  static void put_together(Store& store, Group& group) {
+    const auto cluster = store.add_cluster(group.stream, group.packed_bytes, group.slots.size());
+    UZ_CHECK(cluster.has_value());
+    for (std::size_t i = 0; i < group.slots.size(); ++i)
+      UZ_CHECK(store.replace_marked(group.slots[i], SlotWord::member(*cluster, i)));
+    store.drop_cluster_user(*cluster);
+  }
+  // As pages of the device lie in clusters when the change begins.
+  void put_together_before(const std::vector<std::uint64_t>& pages) {
+    const auto group = read_group(*store_, pages);
+    put_together(*store_, *group);
+    ASSERT_EQ(store_->word_of({pages[0]}).state(), SlotState::Member);
+  }
+  void put_text(std::uint64_t first, std::uint64_t end) {
+    for (std::uint64_t page = first; page < end; ++page) put(page, page_of(PageKind::Text, page));
+  }
+};
+
+TEST_F(StoreStepBackground, PacksAPageAgain) {
+  step_through_work([](Store& store) {
+    auto packed = std::make_shared<std::array<std::byte, kPackedRoomBytes>>();
+    Page page;
+    UZ_CHECK(store.read_and_mark({4}, store.word_of({4}), page).value());
+    const auto compressor = store.codec_at(1)->make_compressor().value();
+    const std::size_t packed_bytes = compressor->compress(page, *packed).value();
+    return [&store, packed, packed_bytes] {
+      const auto fresh = store.build_packed(*packed, packed_bytes, 1, store.word_of({4}));
+      UZ_CHECK(fresh.has_value() && store.replace_marked({4}, *fresh));
+    };
+  });
+}
+
+TEST_F(StoreStepBackground, MarksAPageAndLeavesIt) {
+  step_through_work([](Store& store) {
+    return [&store] {
+      Page page;
+      UZ_CHECK(store.read_and_mark({4}, store.word_of({4}), page).value());
+      store.unmark({4}, SlotWord::kIncompressible);
+    };
+  });
+}
+
+TEST_F(StoreStepBackground, PutsPagesIntoACluster) {
+  step_through_work([](Store& store) {
+    // One of them is random bytes: the cluster is more than one object.
+    const auto group = read_group(store, {1, 2, 3, 4});
+    return [&store, group] { put_together(store, *group); };
+  });
+}
+
+TEST_F(StoreStepBackground, PutsTwoClustersIntoOne) {
+  put_text(20, 24);
+  put_together_before({20, 21});
+  put_together_before({22, 23});
+  step_through_work([](Store& store) {
+    const auto group = read_group(store, {20, 21, 22, 23});
+    return [&store, group] { put_together(store, *group); };
+  });
+}
+
+TEST_F(StoreStepBackground, GivesUpAClusterWhosePagesWereUsed) {
+  step_through_work([](Store& store) {
+    const auto group = read_group(store, {4, 5});
+    Page page;
+    for (const PageIndex slot : group->slots) UZ_CHECK(store.read(slot, page).has_value());
+    return [&store, group] {
+      const auto cluster = store.add_cluster(group->stream, group->packed_bytes, 2);
+      UZ_CHECK(cluster.has_value());
+      for (std::size_t i = 0; i < 2; ++i) {
+        UZ_CHECK(!store.replace_marked(group->slots[i], SlotWord::member(*cluster, i)));
+        store.drop_cluster_user(*cluster);
+      }
+      store.drop_cluster_user(*cluster);
+    };
+  });
+}
+
+TEST_F(StoreStepBackground, TakesAPageOutOfItsCluster) {
+  put_together_before({1, 2, 3, 4});
+  const Page page = page_of(PageKind::SparseIntegers, 51);
+  step_through(2, page, [&](Store& store) { UZ_CHECK(store.write({2}, page).has_value()); });
+}
+
+TEST_F(StoreStepBackground, TakesTheLastPageOutOfItsCluster) {
+  put_together_before({1, 2, 3, 4});
+  for (const std::uint64_t page : {1, 3, 4}) {
+    store_->free({page}, 1);
+    before_[page] = Page{};
+  }
+  step_through(2, Page{}, [](Store& store) { store.free({2}, 1); });
+}
+
+TEST_F(StoreStepBackground, MovesAClusterNextToAnother) {
+  // Five heads of one size, four of which go; the last straddles two pages.
+  for (std::uint64_t page = 30; page < 40; page += 2) {
+    for (std::uint64_t i = 0; i < 2; ++i) {
+      Page content = page_with_random_bytes(1250, 30 + i);
+      content[9] = static_cast<std::byte>(page);
+      put(page + i, content);
+    }
+    put_together_before({page, page + 1});
+  }
+  store_->free({30}, 8);
+  for (std::uint64_t page = 30; page < 38; ++page) before_[page] = Page{};
+  const PageIndex cluster = store_->word_of({38}).slot();
+  step_through_work([cluster](Store& store) {
+    return [&store, cluster] {
+      const Handle before = store.word_of_slot(cluster).handle();
+      store.compact();
+      UZ_CHECK(store.word_of_slot(cluster).handle() != before);
+    };
   });
 }
 
