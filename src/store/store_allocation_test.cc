@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "codec/codec_rows.h"
+#include "store/background_fixture.h"
 #include "store/store.h"
 #include "store/store_fixture.h"
 
@@ -105,6 +106,30 @@ TEST_P(StoreAllocation, DoesNotHappenWhilePagesAreServed) {
   store->pool().set_limit_pages(1);
   for (std::uint64_t round = 0; round < 500; ++round) serve(*store, round, random, contents);
   EXPECT_EQ(allocation_count, before) << "at the limit";
+}
+
+// Members of clusters are read, and leave them, without asking for memory; only the work in the
+// background that made them has.
+TEST_P(StoreAllocation, DoesNotHappenWhileMembersOfClustersAreServed) {
+  const auto store = make_store(config_of(GetParam().name, "zstd", kPages), 2);
+  const StopSignal stop{false};
+  std::vector<Page> contents;
+  for (std::uint64_t seed = 0; seed < 30; ++seed)
+    contents.push_back(page_of(kPageKinds[2 + seed % (kPageKinds.size() - 2)], seed));
+  Random random(1);
+  for (const std::size_t size : {4, 32, 2}) {
+    for (std::uint64_t page = 0; page < kPages; ++page)
+      ASSERT_TRUE(store->write({page}, contents[random.below(contents.size())]));
+    ClusterRequest request;
+    request.cluster_pages = size;
+    ASSERT_TRUE(make_clusters(*store, request, stop));
+    ASSERT_GT(store->sums().member_pages, 100);
+    const std::size_t before = allocation_count;
+    for (std::uint64_t round = 0; round < 3000; ++round) {
+      serve(*store, round, random, contents);
+      ASSERT_EQ(allocation_count, before) << "round " << round << ", clusters of " << size;
+    }
+  }
 }
 
 TEST_P(StoreAllocation, IsSeenWhenAStoreIsMade) {
