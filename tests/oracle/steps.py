@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""steps.py: one script of attribute writes, data and errors for any zram; says what each step gave.
+"""steps.py: attribute writes, data and errors for any zram, part by part; says what each step gave.
 
-What:    run(target) does the same to the kernel's device and to ours. A step's result is "ok", a
-         text that was read, a number, or the name of an errno value. Nothing is judged here
-         (oracle_test.py does).
-Shapes:  {step name: result}, in the order of doing. As a program (`steps.py DEVICE_ID`) it works on
-         a kernel's device and prints one line "STEP <json>" per step, for the virtual machine.
+What:    the parts of the script but one (background_steps.py), and what they are made of. A step's
+         result is "ok", a text that was read, a number, or the name of an errno value. Nothing is
+         judged here (oracle_test.py does).
+Shapes:  Script.results: {step name: result}, in the order of doing.
 """
 import errno
 import fcntl
 import hashlib
-import json
 import mmap
 import os
 import random
 import struct
-import sys
 
 PAGE_BYTES = 4096
 DISK_BYTES = 16 << 20
@@ -40,6 +37,12 @@ class Target:
 
     def control(self, name):
         return f"{self.class_folder}/{name}"
+
+    def block_state(self):
+        return f"/sys/kernel/debug/zram/zram{self.id}/block_state"
+
+    def track_accesses(self):
+        """Called before disksize. A kernel does it or not, as it was built."""
 
 
 def attempt(action):
@@ -358,29 +361,3 @@ def class_words(script):
     script.step("the new device has its folder", lambda: read_text(other.attribute("initstate")))
     script.step("hot_remove of it", lambda: write_text(control("hot_remove"), added))
     script.step("its folder afterwards", lambda: read_text(other.attribute("initstate")))
-
-
-def run(target, algorithm="lz4", on_step=None):
-    """Requires: the target's device has no size. It has none afterwards."""
-    script = Script(target, on_step)
-    words_before_life(script)
-    algorithm_parameters(script)
-    write_text(target.attribute("reset"), "1")
-    sizes(script)
-    life(script, algorithm)
-    with Disk(target.disk()) as disk:
-        for part in (geometry, data, block_counts, discards, cliff, limit):
-            part(script, disk)
-    end(script)
-    other_algorithms(script)
-    class_words(script)
-    return script.results
-
-
-def main():
-    target = Target("/sys/block", "/sys/class/zram-control", int(sys.argv[1]))
-    run(target, on_step=lambda name, result: print("STEP", json.dumps([name, result]), flush=True))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "vm"
 _PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "cpio": "cpio", "modprobe": "kmod",
-             "depmod": "kmod", "xz": "xz-utils"}
+             "depmod": "kmod", "xz": "xz-utils", "make": "make", "dpkg-deb": "dpkg",
+             "apt-get": "apt", "apt-cache": "apt"}
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 _SHARE_MODULES = ["9p", "9pnet_virtio", "virtio_pci"]
 
@@ -27,7 +28,7 @@ class Unavailable(Exception):
     """This machine cannot run the guest; the text says what is missing."""
 
 
-def _tool(name):
+def tool(name):
     path = shutil.which(name, path=_SEARCH_PATH)
     if not path:
         raise Unavailable(f"{name} is not installed (package {_PROGRAMS.get(name, name)})")
@@ -42,7 +43,7 @@ def _newest_package():
     """The newest 6.12 kernel package in apt's lists."""
     if os.uname().machine != "x86_64":
         raise Unavailable("the guest kernel is for x86_64 only")
-    listed = _output([_tool("apt-cache"), "search", "--names-only",
+    listed = _output([tool("apt-cache"), "search", "--names-only",
                       r"^linux-image-6\.12\..*\+deb12-amd64$"])
     names = re.findall(r"^(linux-image-(6\.12\.\d+)\S*)", listed, re.M)
     if not names:
@@ -67,15 +68,15 @@ def kernel_folder():
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
         os.chmod(work, 0o755)
-        fetched = subprocess.run([_tool("apt-get"), "download", "-q", package], cwd=work,
+        fetched = subprocess.run([tool("apt-get"), "download", "-q", package], cwd=work,
                                  capture_output=True, text=True, check=False)
         if fetched.returncode != 0:
             last = (fetched.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise Unavailable(f"{package} cannot be downloaded: {last}")
         [archive] = pathlib.Path(work).glob("*.deb")
-        _output([_tool("dpkg-deb"), "-x", archive, folder])
+        _output([tool("dpkg-deb"), "-x", archive, folder])
     [modules] = (folder / "lib" / "modules").iterdir()
-    _output([_tool("depmod"), "-b", folder, modules.name])
+    _output([tool("depmod"), "-b", folder, modules.name])
     (folder / "complete").touch()
     return folder
 
@@ -85,7 +86,7 @@ def _modules_in_order(kernel, names):
     [version] = [path.name for path in (kernel / "lib" / "modules").iterdir()]
     files = []
     for name in names:
-        asked = subprocess.run([_tool("modprobe"), "-d", kernel, "-S", version, "--show-depends",
+        asked = subprocess.run([tool("modprobe"), "-d", kernel, "-S", version, "--show-depends",
                                 name], capture_output=True, text=True, check=False)
         for path in re.findall(r"^insmod (\S+)", asked.stdout, re.M):
             if path not in files:
@@ -98,17 +99,22 @@ def _put_module(path, folder):
     out = folder / f"{stem}.ko"
     if path.suffix == ".xz":
         with open(out, "wb") as unpacked:
-            subprocess.run([_tool("xz"), "-dc", path], check=True, stdout=unpacked)
+            subprocess.run([tool("xz"), "-dc", path], check=True, stdout=unpacked)
     else:
         shutil.copy(path, out)
     return stem
 
 
-def initramfs(kernel, modules):
-    """The packed initramfs for these modules; made anew when guest_init is newer."""
+def _is_newer(path, others):
+    return path.exists() and all(path.stat().st_mtime > other.stat().st_mtime for other in others)
+
+
+def initramfs(kernel, modules, own_modules):
+    """The packed initramfs for these modules; made anew when what goes into it is newer."""
     init = pathlib.Path(__file__).with_name("guest_init")
-    packed = kernel / ("initramfs-" + "-".join(modules) + ".cpio")
-    if packed.exists() and packed.stat().st_mtime > init.stat().st_mtime:
+    names = [*modules, *(f"own-{name}" for name in own_modules)]
+    packed = kernel / ("initramfs-" + "-".join(names) + ".cpio")
+    if _is_newer(packed, [init, *own_modules.values()]):
         return packed
     busybox = pathlib.Path("/bin/busybox")
     if not busybox.exists() or b"ELF" not in busybox.read_bytes()[:4]:
@@ -126,24 +132,27 @@ def initramfs(kernel, modules):
                 (top / "bin" / applet).symlink_to("busybox")
         order = [_put_module(path, top / "modules")
                  for path in _modules_in_order(kernel, [*modules, *_SHARE_MODULES])]
+        for name, path in own_modules.items():
+            shutil.copy(path, top / "modules" / f"{name}.ko")
         (top / "modules" / "order").write_text("\n".join(order) + "\n", encoding="utf-8")
         shutil.copy(init, top / "init")
         os.chmod(top / "init", 0o755)
         names = "\0".join(["."] + [str(p.relative_to(top)) for p in sorted(top.rglob("*"))])
         with open(packed, "wb") as out:
-            subprocess.run([_tool("cpio"), "--null", "-o", "-H", "newc", "--quiet"], cwd=top,
+            subprocess.run([tool("cpio"), "--null", "-o", "-H", "newc", "--quiet"], cwd=top,
                            input=names.encode(), stdout=out, check=True)
     return packed
 
 
-def run(script, modules, seconds=120, memory_mib=1024):
+def run(script, modules, seconds=120, memory_mib=1024, own_modules=None):
     """Runs the host's `script` (an absolute path) in the guest. Returns: (its exit status, output).
 
-    The status is None when the guest did not come to its end.
+    The status is None when the guest did not come to its end. own_modules: {name: file} that stand
+    in for the kernel's.
     """
-    qemu = _tool("qemu-system-x86_64")
+    qemu = tool("qemu-system-x86_64")
     kernel = kernel_folder()
-    image = initramfs(kernel, modules)
+    image = initramfs(kernel, modules, own_modules or {})
     [vmlinuz] = (kernel / "boot").glob("vmlinuz-*")
     command_line = ("console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off "
                     f"uzram_root={ROOT} uzram_script={script}")
