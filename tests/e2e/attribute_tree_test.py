@@ -31,9 +31,12 @@ class ShellTest(DaemonTest):
     def test_ls_shows_every_attribute_with_its_mode(self):
         self.daemon.create("--size", "16M")
         listed = {}
-        for line in self.shell("ls -l block/zram0/").stdout.splitlines()[1:]:
-            fields = line.split()
-            listed[fields[-1]] = fields[0][1:10]
+        folders = ("block/zram0/", "kernel/debug/zram/zram0/")
+        for folder in folders:
+            for line in self.shell(f"ls -l {folder}").stdout.splitlines()[1:]:
+                fields = line.split()
+                self.assertNotIn(fields[-1], listed)
+                listed[fields[-1]] = fields[0][1:10]
         for line in self.daemon.must("get", "--list").splitlines():
             name, mode = line.split()[:2]
             bits = int(mode, 8)
@@ -46,6 +49,13 @@ class ShellTest(DaemonTest):
         for script, said in (("echo 32M > block/zram0/disksize", "Device or resource busy"),
                              ("echo x > block/zram0/mem_limit", "Invalid argument"),
                              ("cat block/zram0/reset", "Permission denied"),
+                             ("echo x > block/zram0/idle", "Invalid argument"),
+                             ("echo 3600 > block/zram0/idle", "Invalid argument"),
+                             ("echo type=cold > block/zram0/recompress", "Invalid argument"),
+                             ("echo priority=1 > block/zram0/recompress", "Invalid argument"),
+                             ("echo algo=zstd > block/zram0/recomp_algorithm",
+                              "Device or resource busy"),
+                             ("echo 1 > block/zram0/use_dedup", "Device or resource busy"),
                              ("echo 77 > class/zram-control/hot_remove", "No such device"),
                              ("echo 1 > block/zram0/no_such_word",
                               "Permission denied|No such file")):
