@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Idle pages, recompression, clusters, block_state and the map, on a disk in use, through the tree."""
+"""Idle pages, recompression, clusters, block_state, the map: on a disk in use, through the tree."""
 import collections
 import hashlib
 import json
