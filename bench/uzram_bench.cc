@@ -8,10 +8,15 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "bench/dedup_bench.h"
+#include "bench/demotion_bench.h"
 #include "bench/io_client.h"
 #include "bench/kernel_bench.h"
 #include "bench/library_bench.h"
 #include "bench/memory_bench.h"
+#include "bench/policy_bench.h"
+#include "bench/writeback_bench.h"
+#include "bench/zram_model.h"
 
 namespace uzram::bench {
 namespace {
@@ -24,6 +29,11 @@ struct Options {
   LibraryPlan library;
   KernelPlan kernel;
   ClientPlan client;
+  DemotionPlan demotion;
+  std::vector<std::string> stages;
+  WritebackPlan writeback;
+  DedupPlan dedup;
+  PolicyBenchPlan policy;
 };
 
 void add_common(CLI::App& command, Options& options) {
@@ -77,7 +87,62 @@ void add_client(CLI::App& app, Options& options) {
   command->add_option("--seed", options.client.seed);
 }
 
-Result<nlohmann::json> measure(const CLI::App& app, const Options& options) {
+void add_demotion(CLI::App& app, Options& options, const char* name, const char* summary) {
+  CLI::App* command = app.add_subcommand(name, summary);
+  add_common(*command, options);
+  command->add_option("--algorithm", options.demotion.algorithm, "of the write");
+  command->add_option("--stages", options.stages, "PAGES:LEVEL, as 4:1")
+      ->required()
+      ->check([](const std::string& text) {
+        return Stage::parse(text) ? std::string() : "'" + text + "' is not PAGES:LEVEL, as 4:1";
+      });
+  command->add_option("--rounds", options.demotion.rounds)->check(CLI::Range(1, 1000));
+  command->add_option("--processor", options.demotion.processor);
+}
+
+void add_writeback(CLI::App& app, Options& options) {
+  const std::map<std::string, WritebackContent> contents{
+      {"incompressible", WritebackContent::Incompressible}, {"corpus", WritebackContent::Corpus}};
+  CLI::App* command = app.add_subcommand("writeback", "pages to a backing store");
+  add_common(*command, options);
+  command->add_option("--path", options.writeback.path, "file; is overwritten")->required();
+  command->add_option("--content", options.writeback.content, "incompressible or corpus")
+      ->transform(CLI::CheckedTransformer(contents));
+  command->add_option("--mebibytes", options.writeback.mebibytes)->check(CLI::Range(1, 1 << 20));
+  command->add_flag("!--no-encryption", options.writeback.encrypts);
+}
+
+void add_dedup(CLI::App& app, Options& options) {
+  CLI::App* command = app.add_subcommand("dedup", "what deduplication finds and costs");
+  add_common(*command, options);
+  command->add_option("--rounds", options.dedup.rounds);
+  command->add_option("--processor", options.dedup.processor);
+}
+
+void add_policy(CLI::App& app, Options& options) {
+  CLI::App* command = app.add_subcommand("policy", "reads beside work in the background");
+  add_common(*command, options);
+  command->add_option("--rounds", options.policy.rounds);
+  command->add_option("--processor", options.policy.processor);
+  command->add_option("--settings", options.policy.settings, "the policy's; none: no pauses");
+  command->add_option("--seconds", options.policy.seconds, "of each measurement");
+  command->add_option("--round-pages", options.policy.round_pages, "without pauses");
+}
+
+Result<nlohmann::json> measure_after_write(const CLI::App& app, const Corpus& corpus,
+                                           Options& options) {
+  for (const std::string& text : options.stages) {
+    options.demotion.stages.push_back(Stage::parse(text).value_or(Stage{}));
+  }
+  if (app.got_subcommand("zram-model")) return measure_zram_model(corpus, options.algorithm);
+  if (app.got_subcommand("demotion")) return measure_demotion(corpus, options.demotion);
+  if (app.got_subcommand("cold-reads")) return measure_cold_reads(corpus, options.demotion);
+  if (app.got_subcommand("writeback")) return measure_writeback(corpus, options.writeback);
+  if (app.got_subcommand("dedup")) return measure_dedup(corpus, options.dedup);
+  return measure_reads_beside_policy(corpus, options.policy);
+}
+
+Result<nlohmann::json> measure(const CLI::App& app, Options& options) {
   const auto corpus =
       Corpus::load(options.corpus_path, options.most_pages,
                    options.keeps_same_filled ? SameFilled::Keep : SameFilled::LeaveOut);
@@ -86,7 +151,8 @@ Result<nlohmann::json> measure(const CLI::App& app, const Options& options) {
   if (app.got_subcommand("kernel")) return measure_kernel(*corpus, options.kernel);
   if (app.got_subcommand("memory")) return measure_memory(*corpus, options.algorithm);
   if (app.got_subcommand("overhead")) return measure_overhead(*corpus, options.algorithm);
-  return run_client(*corpus, options.client);
+  if (app.got_subcommand("client")) return run_client(*corpus, options.client);
+  return measure_after_write(app, *corpus, options);
 }
 
 int run(int argc, char** argv) {
@@ -98,6 +164,12 @@ int run(int argc, char** argv) {
   add_memory(app, options, "memory", "all memory of a device that holds the corpus");
   add_memory(app, options, "overhead", "the pool over its packed bytes, as it ages");
   add_client(app, options);
+  add_memory(app, options, "zram-model", "what the kernel's zram would need for the corpus");
+  add_demotion(app, options, "demotion", "CPU and memory of packing cold pages together");
+  add_demotion(app, options, "cold-reads", "reads of pages that were packed together");
+  add_writeback(app, options);
+  add_dedup(app, options);
+  add_policy(app, options);
   CLI11_PARSE(app, argc, argv);
   const auto answer = measure(app, options);
   if (!answer) {

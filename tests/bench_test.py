@@ -17,9 +17,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = pathlib.Path(os.environ.get("UZRAM_BUILD", ROOT / "build" / "release"))
 PAGE_BYTES = 4096
 SECONDS = 120
+# Of a device's memory.
+PARTS = ("mem_used_bytes", "table_bytes", "pool_metadata_bytes", "context_bytes", "reserved_bytes",
+         "backing_bytes")
 
 sys.path.insert(0, str(ROOT / "bench"))
-from disks import our_nbd  # noqa: E402
+from disks import Unavailable, kernel_zram, kernel_zram_bytes, our_nbd  # noqa: E402
 from report import Row, Skipped, table, verdict  # noqa: E402
 
 
@@ -29,6 +32,17 @@ def sample_pages(count):
     pages = [b" ".join(numbers.choices(words, k=700))[:PAGE_BYTES] for _ in range(count)]
     # Every tenth page is same-filled.
     return [bytes(PAGE_BYTES) if index % 10 == 9 else page for index, page in enumerate(pages)]
+
+
+def neighbour_pages(count):
+    """Much of a page is also in the pages around it: the more of them together, the smaller."""
+    numbers = random.Random(4)
+    pages = []
+    for index in range(count):
+        if index % 16 == 0:
+            common = numbers.randbytes(2000)
+        pages.append((common + numbers.randbytes(100)).ljust(PAGE_BYTES, b"."))
+    return pages
 
 
 class ReportTest(unittest.TestCase):
@@ -59,19 +73,26 @@ class ReportTest(unittest.TestCase):
         self.assertIn("skipped: absent", text)
 
 
-class MeasureTest(unittest.TestCase):
+class CorpusTest(unittest.TestCase):
+    """With a corpus of 640 pages, every tenth of them same-filled."""
+
     def setUp(self):
         holder = tempfile.TemporaryDirectory(prefix="uzram-bench-test-")
         self.addCleanup(holder.cleanup)
         self.folder = pathlib.Path(holder.name)
         self.corpus = self.folder / "corpus.bin"
-        self.corpus.write_bytes(b"".join(sample_pages(640)))
+        self.keep(sample_pages(640))
+
+    def keep(self, pages):
+        self.corpus.write_bytes(b"".join(pages))
 
     def measure(self, *words):
         done = subprocess.run([BUILD / "bench" / "uzram_bench", *words, "--corpus", self.corpus],
                               capture_output=True, text=True, timeout=SECONDS, check=False)
         return json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip()
 
+
+class MeasureTest(CorpusTest):
     def test_both_sides_of_the_library_are_timed_in_every_round(self):
         for algorithm in ("lz4", "zstd"):
             answer = self.measure("library", "--algorithm", algorithm, "--rounds", "3")
@@ -87,9 +108,7 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(account["orig_data_bytes"], 640 * PAGE_BYTES)
         self.assertEqual(account["same_pages"], 64)
         self.assertEqual(account["total_bytes"],
-                         sum(account[part] for part in ("mem_used_bytes", "table_bytes",
-                                                        "pool_metadata_bytes", "context_bytes",
-                                                        "reserved_bytes")))
+                         sum(account[part] for part in PARTS))
         self.assertGreaterEqual(answer["process_bytes"], account["mem_used_bytes"])
 
     def test_the_client_notices_one_wrong_byte(self):
@@ -129,9 +148,125 @@ class MeasureTest(unittest.TestCase):
                                "--only", "nothing"], capture_output=True, text=True,
                               timeout=SECONDS, check=False)
         self.assertNotEqual(done.returncode, 0)
-        self.assertIn("library, kernel, memory, overhead, nbd, fuse", done.stderr)
+        self.assertIn("library, kernel, memory, overhead, nbd, fuse, demotion, cold-reads, policy, "
+                      "writeback, dedup", done.stderr)
         self.assertIn("No such file", self.measure("kernel", "--algorithm", "lz4", "--path",
                                                    "/nonexistent"))
+
+
+class AfterWriteTest(CorpusTest):
+    def test_the_model_has_the_classes_of_the_kernels_allocator(self):
+        model = self.measure("zram-model", "--algorithm", "lz4")
+        self.assertEqual((model["classes"], model["huge_bytes"]), (119, 3625))
+
+    def test_the_model_counts_every_page_by_its_kind(self):
+        noise = random.Random(5)
+        self.keep([bytes(PAGE_BYTES)] * 7 + [noise.randbytes(PAGE_BYTES) for _ in range(50)])
+        model = self.measure("zram-model", "--algorithm", "zstd", "--same-filled")
+        self.assertEqual((model["same_pages"], model["huge_pages"]), (7, 50))
+        self.assertEqual(model["mem_used_bytes"], 50 * PAGE_BYTES)
+        self.assertEqual(model["total_bytes"], 50 * PAGE_BYTES + 57 * 16 + 50 * 8)
+
+    def test_the_model_agrees_with_the_driver(self):
+        model = self.measure("zram-model", "--algorithm", "lz4", "--same-filled")
+        try:
+            with kernel_zram("lz4", 640 * PAGE_BYTES) as node:
+                filled = self.measure("client", "--target", node, "--job", "fill", "--same-filled")
+                self.assertEqual(filled["requests"], 640)
+                used = kernel_zram_bytes(0)
+        except Unavailable as reason:
+            self.skipTest(str(reason))
+        self.assertLess(abs(model["mem_used_bytes"] - used), used / 100)
+
+    def test_each_stage_of_demotion_has_its_cpu_and_its_memory(self):
+        self.keep(neighbour_pages(576) + [bytes(PAGE_BYTES)] * 64)
+        answer = self.measure("demotion", "--stages", "4:1", "16:3", "--rounds", "3",
+                              "--same-filled")
+        self.assertEqual([stage["stage"] for stage in answer["stages"]], ["4:1", "16:3"])
+        packed_before = answer["after_fill"]["compr_data_bytes"]
+        for stage in answer["stages"]:
+            account = stage["account"]
+            self.assertEqual(stage["tried_pages"], 576)
+            self.assertEqual(account["orig_data_bytes"], 640 * PAGE_BYTES)
+            self.assertEqual(account["total_bytes"], sum(account[part] for part in PARTS))
+            self.assertLess(account["compr_data_bytes"], packed_before)
+            packed_before = account["compr_data_bytes"]
+            self.assertEqual(len(stage["cpu_per_page"]), 3)
+            for all_threads, one in zip(stage["cpu_per_page"], stage["maker_cpu_per_page"]):
+                self.assertGreaterEqual(all_threads, one)
+                self.assertGreater(one, 500)
+        self.assertIn("not PAGES:LEVEL", self.measure("demotion", "--stages", "4"))
+        self.assertIn("Invalid argument", self.measure("demotion", "--stages", "64:1"))
+
+    def test_cold_reads_are_of_full_clusters_only(self):
+        self.keep(sample_pages(100))  # 90 of them are not same-filled: 22 times 4, and 2.
+        answer = self.measure("cold-reads", "--stages", "4:1", "--rounds", "3")
+        self.assertEqual((answer["clusters"], answer["member_pages"]), (22, 88))
+        for part in ("p50", "p99", "scan"):
+            self.assertEqual(len(answer[part]), 3)
+        for middle, high in zip(answer["p50"], answer["p99"]):
+            self.assertGreaterEqual(high, middle)
+        self.keep([random.Random(page).randbytes(PAGE_BYTES) for page in range(8)])
+        self.assertIn("No data", self.measure("cold-reads", "--stages", "4:1"))
+
+    def test_duplicates_are_counted_byte_for_byte(self):
+        pages = sample_pages(640)
+        almost = bytearray(pages[5])
+        almost[-1] ^= 1
+        self.keep(pages + pages[100:160] + pages[100:130] + [bytes(almost)])
+        answer = self.measure("dedup", "--rounds", "3")
+        self.assertEqual(answer["duplicates"], 54 + 27)  # Every tenth is same-filled.
+        self.assertEqual(answer["unique_pages"], 576 + 1)
+        self.assertGreaterEqual(answer["duplicates_found"], 0.95 * (54 + 27))
+        self.assertLessEqual(answer["duplicates_found"], 54 + 27)
+        self.assertGreater(answer["saved_bytes"], 0)
+        for part in ("fresh_write", "overwrite"):
+            for side in ("with", "without", "added"):
+                self.assertEqual(len(answer[part][side]), 3)
+
+    def test_writeback_writes_all_pages_and_encrypts_them(self):
+        # The first word of the first page that it makes.
+        word = (0xe220a8397b1dcdaf).to_bytes(8, "little")
+        with tempfile.TemporaryDirectory(prefix="backing-", dir=BUILD) as folder:
+            file = pathlib.Path(folder) / "file"
+            for options, is_readable in (((), False), (("--no-encryption",), True)):
+                file.write_bytes(bytes(8 << 20))
+                answer = self.measure("writeback", "--path", file, "--mebibytes", "4", *options)
+                self.assertEqual(answer["written_pages"], 1024)
+                self.assertEqual(answer["written_blocks"], 1024)
+                self.assertIs(word in file.read_bytes(), is_readable)
+            packed = self.measure("writeback", "--path", file, "--content", "corpus")
+            self.assertEqual(packed["written_pages"], 576)
+            self.assertLess(packed["written_blocks"], 576)
+            self.assertIn("No such file", self.measure("writeback", "--path", f"{folder}/absent"))
+            file.write_bytes(bytes(2 << 20))
+            self.assertIn("No space", self.measure("writeback", "--path", file, "--mebibytes", "4"))
+
+    def test_reads_beside_the_policy_stay_apart_from_its_pages(self):
+        text = b" ".join(sample_pages(3))[:PAGE_BYTES - 8]
+        self.keep([page.to_bytes(8, "little") + text for page in range(1, 8193)])
+        settings = ("on idle_after=1s recompress_after=off cluster_after=1s large_after=off "
+                    "burst=off psi_percent=off max_pages=256")
+        for words in (("--round-pages", "512"), ("--settings", settings, "--seconds", "1.5")):
+            answer = self.measure("policy", "--rounds", "2", *words)
+            for part in ("alone_p50", "alone_p99", "beside_p50", "beside_p99"):
+                self.assertEqual(len(answer[part]), 2)
+            self.assertGreater(min(answer["demoted_pages"]), 200)
+        self.assertIn("Invalid argument", self.measure("policy", "--settings", "perhaps"))
+
+    def test_a_run_judges_what_happens_after_the_write(self):
+        self.keep(neighbour_pages(640))
+        results = self.folder / "results.json"
+        done = subprocess.run([ROOT / "bench" / "run", "--quick", "--build", BUILD, "--corpus",
+                               self.folder, "--only", "cold-reads|writeback|dedup", "--output",
+                               results], capture_output=True, text=True, timeout=SECONDS,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        targets = {row["what"]: row.get("target") for row in json.loads(results.read_text())["rows"]}
+        self.assertEqual(targets["read of a cold page, clusters by 4, p99"], "<= 25000")
+        self.assertEqual(targets["read of a cold page, clusters by 16, p99"], "<= 70000")
+        self.assertEqual(targets["writeback of incompressible pages, encrypted"], ">= 0.8")
+        self.assertIn("skipped: dedup: exact duplicates found", done.stdout)
 
 
 if __name__ == "__main__":
