@@ -61,6 +61,24 @@ bool DedupIndex::try_put(std::uint64_t bucket, std::uint64_t entry) {
   return false;
 }
 
+// Puts the entry where another one is that has room in its other bucket. Buckets that were not split
+// yet have twice the entries of those that were: without this a tenth of all contents found no room.
+bool DedupIndex::try_displace(std::uint64_t bucket, std::uint64_t entry) {
+  for (std::atomic<std::uint64_t>& place : buckets_[bucket].entries) {
+    const std::uint64_t other = place.load(std::memory_order_relaxed);
+    if (other == 0) continue;
+    const std::array<std::uint64_t, 2> two =
+        homes(tag_in(other), bucket_count_.load(std::memory_order_relaxed));
+    const std::uint64_t elsewhere = two[0] == bucket ? two[1] : two[0];
+    if (elsewhere == bucket || !try_put(elsewhere, other)) continue;
+    std::uint64_t expected = other;
+    if (place.compare_exchange_strong(expected, entry, std::memory_order_relaxed)) return true;
+    // It was forgotten meanwhile: so is its copy.
+    static_cast<void>(take_out(elsewhere, other));
+  }
+  return false;
+}
+
 void DedupIndex::insert(std::uint64_t entry) {
   const ContentTag tag = tag_in(entry);
   const std::array<std::uint64_t, 2> two =
@@ -73,26 +91,33 @@ void DedupIndex::insert(std::uint64_t entry) {
   };
   // The emptier of the two.
   const bool is_first = used(two[0]) <= used(two[1]);
-  if (try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry)) {
+  if (try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry) ||
+      try_displace(two[0], entry) || try_displace(two[1], entry)) {
     entry_count_.fetch_add(1, std::memory_order_relaxed);
     grow();
     return;
   }
-  // Both full, which growing makes rare: some other content is forgotten.
+  // All full, which growing makes rare: some other content is forgotten.
   buckets_[two[0]].entries[tag.value % kBucketEntries].store(entry, std::memory_order_relaxed);
+}
+
+bool DedupIndex::take_out(std::uint64_t bucket, std::uint64_t entry) {
+  for (std::atomic<std::uint64_t>& place : buckets_[bucket].entries) {
+    std::uint64_t expected = entry;
+    if (place.load(std::memory_order_relaxed) == entry &&
+        place.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void DedupIndex::remove(std::uint64_t entry) {
   const ContentTag tag = tag_in(entry);
   for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed))) {
-    for (std::atomic<std::uint64_t>& place : buckets_[home].entries) {
-      std::uint64_t expected = entry;
-      if (place.load(std::memory_order_relaxed) == entry &&
-          place.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) {
-        entry_count_.fetch_sub(1, std::memory_order_relaxed);
-        return;
-      }
-    }
+    if (!take_out(home, entry)) continue;
+    entry_count_.fetch_sub(1, std::memory_order_relaxed);
+    return;
   }
 }
 

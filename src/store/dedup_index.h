@@ -12,7 +12,8 @@
 // Memory:  sparse; nothing allocates after create.
 // Laws:    2: rebuilt from slots after a crash.
 // Proof:   dedup_index_test.cc.
-// Source:  W. Litwin, Linear hashing (1980); two choices as in Azar et al. (1994).
+// Source:  W. Litwin, Linear hashing (1980); two choices as in Azar et al. (1994), and moving an entry
+//          to its other bucket as in cuckoo hashing (Pagh and Rodler, 2001), one step far.
 #pragma once
 
 #include <array>
@@ -97,6 +98,9 @@ class DedupIndex {
   static std::array<std::uint64_t, 2> homes(ContentTag tag, std::uint64_t bucket_count);
   void insert(std::uint64_t entry);
   bool try_put(std::uint64_t bucket, std::uint64_t entry);
+  bool try_displace(std::uint64_t bucket, std::uint64_t entry);
+  // Returns: whether the bucket held it.
+  bool take_out(std::uint64_t bucket, std::uint64_t entry);
   void remove(std::uint64_t entry);
   void grow();
 

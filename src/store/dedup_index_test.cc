@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/dedup_index.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+
+namespace uzram {
+namespace {
+
+std::unique_ptr<DedupIndex> make_index(std::uint64_t slots) {
+  auto index = DedupIndex::create(slots, slots);
+  EXPECT_TRUE(index.has_value());
+  return std::move(*index);
+}
+
+bool finds(const DedupIndex& index, ContentTag tag, std::uint64_t slot) {
+  const DedupIndex::Candidates found = index.find(tag);
+  return std::any_of(found.slots.begin(), found.slots.begin() + found.count,
+                     [slot](PageIndex each) { return each.value == slot; });
+}
+
+// Tags as page hashes give them; slot numbers are the seeds.
+ContentTag tag_for(std::uint64_t seed) { return ContentTag::of(Random(seed * 77 + 1).next()); }
+
+TEST(ContentTag, IsNeverThatOfNothing) {
+  EXPECT_EQ(ContentTag::of(0).value, 1U);
+  EXPECT_EQ(ContentTag::of((std::uint64_t{1} << 34) - 1).value, 1U);
+  EXPECT_EQ(ContentTag::of(std::uint64_t{1} << 34).value, 1U);
+  EXPECT_EQ(ContentTag::of(std::uint64_t{1} << 35).value, 2U);
+  EXPECT_EQ(ContentTag::of(~std::uint64_t{0}).value, (1U << ContentTag::kBits) - 1);
+}
+
+TEST(DedupIndex, FindsNothingAtFirst) {
+  const auto index = make_index(100);
+  EXPECT_EQ(index->find({5}).count, 0U);
+  EXPECT_EQ(index->entries(), 0U);
+  EXPECT_EQ(index->tag_of({99}).value, 0U);
+}
+
+TEST(DedupIndex, ForgetsWhatASlotHeldBefore) {
+  const auto index = make_index(100);
+  index->set({7}, {1000});
+  EXPECT_TRUE(finds(*index, {1000}, 7));
+  index->set({7}, {2000});
+  EXPECT_FALSE(finds(*index, {1000}, 7));
+  EXPECT_TRUE(finds(*index, {2000}, 7));
+  index->set({7}, {2000});
+  EXPECT_EQ(index->entries(), 1U);
+  index->clear({7});
+  index->clear({7});
+  EXPECT_EQ(index->find({2000}).count, 0U);
+  EXPECT_EQ(index->entries(), 0U);
+}
+
+TEST(DedupIndex, MovesContentToAnotherSlot) {
+  const auto index = make_index(100);
+  index->set({7}, {1000});
+  index->move({7}, {50});
+  EXPECT_FALSE(finds(*index, {1000}, 7));
+  EXPECT_TRUE(finds(*index, {1000}, 50));
+  EXPECT_EQ(index->tag_of({7}).value, 0U);
+  index->move({7}, {51});
+  EXPECT_TRUE(finds(*index, {1000}, 50)) << "who has nothing gives nothing";
+}
+
+TEST(DedupIndex, OffersAFewSlotsOfTheSameTag) {
+  const auto index = make_index(1000);
+  for (std::uint64_t slot = 0; slot < 100; ++slot) index->set({slot}, {4711});
+  EXPECT_EQ(index->find({4711}).count, DedupIndex::kCandidates);
+  EXPECT_LE(index->entries(), 2 * DedupIndex::kBucketEntries);
+  for (std::uint64_t slot = 0; slot < 100; ++slot) index->clear({slot});
+  EXPECT_EQ(index->find({4711}).count, 0U);
+  EXPECT_EQ(index->entries(), 0U) << "those that found no room count as well as those that did";
+}
+
+// At every size on the way, the places between two powers of two included.
+TEST(DedupIndex, KeepsWhatItHoldsWhileItGrows) {
+  constexpr std::uint64_t kSlots = 60'000;
+  const auto index = make_index(kSlots);
+  for (std::uint64_t slot = 0; slot < kSlots; ++slot) {
+    index->set({slot}, tag_for(slot));
+    if (slot % 3001 != 3000) continue;
+    std::uint64_t found = 0;
+    for (std::uint64_t old = 0; old <= slot; ++old) found += finds(*index, tag_for(old), old);
+    EXPECT_GE(found * 1000, (slot + 1) * 997) << "of " << slot + 1;
+    EXPECT_LE(index->bucket_bytes(), (slot + 1) * 12) << "and 4 bytes for the tag are 16";
+  }
+}
+
+TEST(DedupIndex, CostsAlmostNothingForALargeEmptyDevice) {
+  const auto index = make_index(std::uint64_t{1} << 32);
+  index->set({(std::uint64_t{1} << 32) - 1}, {9});
+  EXPECT_TRUE(finds(*index, {9}, (std::uint64_t{1} << 32) - 1));
+  EXPECT_EQ(index->bucket_bytes(), 4096U);
+}
+
+TEST(DedupIndex, HoldsWhatTheSlotsHoldThroughChurn) {
+  constexpr std::uint64_t kSlots = 8000;
+  const auto index = make_index(kSlots);
+  std::vector<ContentTag> tags(kSlots);
+  Random random(3);
+  for (int round = 0; round < 200'000; ++round) {
+    const std::uint64_t slot = random.below(kSlots);
+    if (random.below(4) == 0) {
+      index->clear({slot});
+      tags[slot] = {};
+    } else {
+      tags[slot] = ContentTag::of(random.next());
+      index->set({slot}, tags[slot]);
+    }
+  }
+  std::uint64_t live = 0;
+  std::uint64_t found = 0;
+  for (std::uint64_t slot = 0; slot < kSlots; ++slot) {
+    ASSERT_EQ(index->tag_of({slot}), tags[slot]);
+    if (tags[slot].value == 0) continue;
+    ++live;
+    found += finds(*index, tags[slot], slot);
+  }
+  EXPECT_GE(found * 1000, live * 997);
+  EXPECT_LE(index->entries(), live);
+  EXPECT_GE(index->entries(), found);
+  for (std::uint64_t slot = 0; slot < kSlots; ++slot) index->clear({slot});
+  EXPECT_EQ(index->entries(), 0U);
+}
+
+// Each thread has its own slots; tags are everybody's.
+TEST(DedupIndex, IsUsedByManyThreadsAtOnce) {
+  constexpr std::uint64_t kSlots = 4 * 5000;
+  const auto index = make_index(kSlots);
+  std::vector<std::thread> threads;
+  for (std::uint64_t thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      Random random(thread);
+      for (int round = 0; round < 20'000; ++round) {
+        const PageIndex slot{thread * 5000 + random.below(5000)};
+        const ContentTag tag = tag_for(random.below(3000));
+        if (random.below(5) == 0) {
+          index->clear(slot);
+        } else {
+          index->set(slot, tag);
+        }
+        const DedupIndex::Candidates found = index->find(tag);
+        for (std::size_t i = 0; i < found.count; ++i) ASSERT_LT(found.slots[i].value, kSlots);
+      }
+      for (std::uint64_t i = 0; i < 5000; ++i)
+        index->set({thread * 5000 + i}, tag_for(i + 9000 * (thread + 1)));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::uint64_t found = 0;
+  for (std::uint64_t thread = 0; thread < 4; ++thread)
+    for (std::uint64_t i = 0; i < 5000; ++i)
+      found += finds(*index, tag_for(i + 9000 * (thread + 1)), thread * 5000 + i);
+  EXPECT_GE(found * 100, kSlots * 98);
+}
+
+}  // namespace
+}  // namespace uzram
