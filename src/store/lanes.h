@@ -28,7 +28,6 @@ struct alignas(64) WriteLane {
   Mutex mutex;
   std::unique_ptr<Compressor> compressor;  // The primary algorithm's.
   alignas(64) std::array<std::byte, kPackedRoomBytes> packed{};
-  alignas(64) std::array<std::byte, kPageBytes> page{};  // A page while it is changed in part.
 };
 
 struct alignas(64) ReadLane {

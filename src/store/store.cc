@@ -162,6 +162,9 @@ void Store::retire(SlotWord old_word, SlotWord new_word) {
 }
 
 LimitRule Store::limit_rule(std::size_t new_bytes, SlotWord old_word) const {
+  // The last who shares content takes it along.
+  if (old_word.state() == SlotState::Shared && shared_->users(old_word.slot()) == 1)
+    old_word = word_of_slot(old_word.slot());
   const std::size_t old_bytes = object_bytes(old_word);
   const bool grows = old_bytes == 0 || class_index_for(new_bytes) > class_index_for(old_bytes);
   return grows ? LimitRule::Obey : LimitRule::Exceed;
@@ -231,15 +234,17 @@ Result<void> Store::write(PageIndex first, ConstBytes pages) {
 
 Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes data) {
   UZ_DCHECK(offset + data.size() <= kPageBytes && page.value < config_.disk_pages);
-  const LaneHolder<WriteLane> lane(lanes_.write);
+  alignas(64) std::array<std::byte, kPageBytes> whole;
+  const PageBuffer content(whole);
   table_.touch(page);
   table_.claim(page);
-  const PageBuffer content(lane->page);
   const Result<void> was = read(page, content);
   if (!was) {
     table_.unclaim(page);
     return was;
   }
+  // Not before: the backing store may take its time.
+  const LaneHolder<WriteLane> lane(lanes_.write);
   std::memcpy(content.data() + offset, data.data(), data.size());
   const Result<Placed> fresh = place(*lane, page, content, table_.load(page));
   if (!fresh) {
