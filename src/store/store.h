@@ -135,7 +135,7 @@ class Store {
   [[nodiscard]] DedupStats dedup_stats() const;
   // Pages are stored, but the index knows of none: the store was opened, not created.
   [[nodiscard]] bool needs_dedup_index() const {
-    return dedup_ != nullptr && dedup_->entries() == 0 && sums().stored_pages != 0;
+    return needs_dedup_index_.load(std::memory_order_relaxed);
   }
   // Finds out what content there is, after open; may take long.
   void rebuild_dedup_index(const StopSignal& stop);
@@ -238,7 +238,8 @@ class Store {
   void note_content(PageIndex page, const Placed& placed);
   std::optional<SlotWord> find_same_content(PageIndex page, PageView content, ContentTag tag);
   bool join_shared(ReadLane& lane, PageIndex slot, PageView content);
-  std::optional<PageIndex> share_page(ReadLane& lane, PageIndex other, PageView content);
+  std::optional<PageIndex> share_page(ReadLane& lane, PageIndex other, PageView content,
+                                      ContentTag tag);
   bool holds_content(ReadLane& lane, SlotWord word, PageView content);
   // The object for `content`, not yet published.
   Result<SlotWord> build(WriteLane& lane, PageView content, SlotWord old_word);
@@ -351,6 +352,7 @@ class Store {
   std::atomic<std::uint64_t> pages_compacted_{0};
   std::atomic<std::uint64_t> pages_brought_back_{0};
   // The page brought back last, and how many neighbours may come along next time. Hints.
+  std::atomic<bool> needs_dedup_index_{false};  // Relaxed: a hint for who makes it.
   std::atomic<std::uint64_t> last_brought_page_{0};
   std::atomic<std::uint32_t> readahead_pages_{0};
   Mutex compaction_mutex_;  // One compaction at a time. Taken before every other mutex of store and

@@ -27,7 +27,10 @@ std::optional<Store::Away> Store::away_of(PageIndex slot, SlotWord word) const {
   if (backing_ == nullptr) return std::nullopt;
   if (word.state() != SlotState::WrittenBack && word.state() != SlotState::ClusterWrittenBack)
     return std::nullopt;
-  return Away{slot, word.bare(), backing_->generation_of(word.place())};
+  const Away away{slot, word.bare(), backing_->generation_of(word.place())};
+  // Otherwise the generation may be that of what lies there now.
+  if (word_of_slot(slot).bare() != away.word) return std::nullopt;
+  return away;
 }
 
 std::optional<Store::Away> Store::find_away(PageIndex page) {

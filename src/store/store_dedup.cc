@@ -40,7 +40,8 @@ bool Store::join_shared(ReadLane& lane, PageIndex slot, PageView content) {
 
 // Turns a page that has this content into one that shares it. Returns: the shared slot, with a user
 // more for the caller; nullopt when the page has other content or there is no slot.
-std::optional<PageIndex> Store::share_page(ReadLane& lane, PageIndex other, PageView content) {
+std::optional<PageIndex> Store::share_page(ReadLane& lane, PageIndex other, PageView content,
+                                           ContentTag tag) {
   const SlotWord word = table_.hold(other);
   const SlotWord claim = word.is_claimed() ? SlotWord().with(SlotWord::kClaimed) : SlotWord();
   if (word.state() == SlotState::Shared) {
@@ -64,8 +65,11 @@ std::optional<PageIndex> Store::share_page(ReadLane& lane, PageIndex other, Page
   counters_.replace(before, content_word, SlotKind::Shared);
   const SlotWord sharing = SlotWord::shared(*slot);
   counters_.replace(word, sharing);
-  dedup_->move(other, *slot);
+  dedup_->clear(other);
   table_.release(other, sharing.with(claim.bits()));
+  // Not before: after a crash, a page that had found the slot earlier would share what `other` still
+  // says is its own.
+  dedup_->set(*slot, tag);
   return slot;
 }
 
@@ -78,7 +82,7 @@ std::optional<SlotWord> Store::find_same_content(PageIndex page, PageView conten
     if (candidate == page || regions_.is_cluster(candidate)) continue;
     if (regions_.is_shared(candidate)) {
       if (join_shared(*lane, candidate, content)) return SlotWord::shared(candidate);
-    } else if (const std::optional<PageIndex> slot = share_page(*lane, candidate, content)) {
+    } else if (const std::optional<PageIndex> slot = share_page(*lane, candidate, content, tag)) {
       return SlotWord::shared(*slot);
     }
   }
@@ -117,6 +121,7 @@ void Store::note_content(PageIndex page, const Placed& placed) {
 
 // After a crash the index is empty. Marks keep a page that is written meanwhile out of it.
 void Store::rebuild_dedup_index(const StopSignal& stop) {
+  needs_dedup_index_.store(false, std::memory_order_relaxed);
   if (dedup_ == nullptr) return;
   MutexLock lock(background_mutex_);
   auto content = std::make_unique<std::array<std::byte, kPageBytes>>();
@@ -148,12 +153,12 @@ DedupStats Store::dedup_stats() const {
     const std::uint32_t users = shared_->users({slot});
     if (users < 2) continue;
     const SlotWord word = word_of_slot({slot});
-    std::uint64_t bytes = object_bytes(word);
+    std::int64_t bytes = StoreSums::of(word, SlotKind::Shared).packed_bytes;
     if (word.state() == SlotState::Member) {
-      const std::size_t pages = std::max<std::size_t>(1, clusters_->size(word.slot()));
-      bytes = ClusterShape::of(word_of_slot(word.slot())).stream_bytes / pages;
+      const auto pages = std::max<std::int64_t>(1, clusters_->size(word.slot()));
+      bytes = StoreSums::of(word_of_slot(word.slot()), SlotKind::Cluster).packed_bytes / pages;
     }
-    stats.saved_bytes += (users - 1) * bytes;
+    stats.saved_bytes += (users - 1) * static_cast<std::uint64_t>(bytes);
   }
   const std::uint64_t shared_words =
       static_cast<std::uint64_t>(counters_.sum().shared_slots) * sizeof(SlotWord);

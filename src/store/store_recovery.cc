@@ -169,6 +169,8 @@ Result<void> Store::recover() {
   forget_lost_users();
   if (backing_ != nullptr) backing_->finish_adoption();
   raw_pages_since_.store(static_cast<std::uint64_t>(sums().raw_pages), std::memory_order_relaxed);
+  needs_dedup_index_.store(dedup_ != nullptr && sums().stored_pages != 0,
+                           std::memory_order_relaxed);
   if (const Result<void> prepared = prepare_found_clusters(); !prepared) return prepared;
   return pool_->finish_adoption();
 }
