@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// backing_dev and what is written back to it, as scripts use them. The errno values are the kernel's.
+// backing_dev and what is written back to it, as scripts use them. The errno values are the
+// kernel's.
 #include "control/backing_attributes.h"
 
 #include <fcntl.h>

@@ -64,8 +64,8 @@ inline constexpr std::uint64_t kMostMapCells = 65536;
 [[nodiscard]] InputResult<PageMap> make_page_map(const Device& device, std::uint64_t most_cells);
 
 // {"pages", "cell_pages", "kinds": {"packed": {"pages", "idle_pages", "packed_bytes"}, ...},
-//  "cells": [{"first_page", "packed": 3, ..., "idle_pages"}, ...]}; cells that hold nothing are left
-// out, and so are zeros.
+//  "cells": [{"first_page", "packed": 3, ..., "idle_pages"}, ...]}; cells that hold nothing are
+// left out, and so are zeros.
 [[nodiscard]] nlohmann::json page_map_json(const PageMap& map);
 
 }  // namespace uzram

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // control/stat_text.h: the statistics files, column by column.
 //
-// What:   mm_stat (with two more columns where pages are deduplicated), io_stat, debug_stat and stat as the kernel prints them, total_stat as we do;
-//         and the one list of numbers with their names from which JSON is made. Not here: how
-//         they are counted (device/).
+// What:   mm_stat (with two more columns where pages are deduplicated), io_stat, debug_stat and
+//         stat as the kernel prints them, total_stat as we do; and the one list of numbers with
+//         their names from which JSON is made. Not here: how they are counted (device/).
 // Shapes: every text ends in a newline. Columns are right-aligned to eight characters and never
 //         truncated.
 // Units:  docs of DeviceStats; names that end in _size, _total, _limit, _max or _bytes are bytes.

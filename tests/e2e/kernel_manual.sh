@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What the kernel's manual of zram tells an operator to do, with the kernel's paths. The test runs it
-# with these, the disk and the names in capitals replaced, as an operator would.
+# What the kernel's manual of zram tells an operator to do, with the kernel's paths. The test runs
+# it with these, the disk and the names in capitals replaced, as an operator would.
 set -e
 
 echo "== set up"

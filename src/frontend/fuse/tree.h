@@ -2,8 +2,9 @@
 // frontend/fuse/tree.h: the attributes as files, where scripts expect them.
 //
 // What:    block/zramN/<attribute>, block/zramN/size and dev, class/zram-control/hot_add and
-//          hot_remove, kernel/debug/zram/zramN/block_state, mounted on a folder through libfuse. Names, texts and errno values are the
-//          attribute table's (control/attribute_table.h). Not here: the disk (fuse_disk.h).
+//          hot_remove, kernel/debug/zram/zramN/block_state, mounted on a folder through libfuse.
+//          Names, texts and errno values are the attribute table's (control/attribute_table.h). Not
+//          here: the disk (fuse_disk.h).
 // Shapes:  files look like sysfs's: size 4096, the table's modes. A read at offset 0 renders anew;
 //          a write is one whole text, cut to 4096 bytes. Those below kernel/debug look like
 //          debugfs's: size 0, for root, and as long as they are.

@@ -2,13 +2,13 @@
 // frontend/fuse/tree_listing.h: a long text that is made while it is read, from any byte on.
 //
 // What:    an attribute that comes in parts (control/attribute_table.h) as the content of an open
-//          file. All lines have one width, so an offset is a line's number and a place in it. Line n
-//          is that of the n-th stored page.
-// Shapes:  pages come and go while somebody reads. What was read keeps its place: the line behind it
-//          is that of the next stored page, so no page comes twice or is left out because of changes
-//          further up; and a line that was handed out by half goes on as it began. A read at offset
-//          0 begins anew. Other offsets are counted from the last line before them whose page is
-//          remembered: one in kMarkLines, and where the last read ended.
+//          file. All lines have one width, so an offset is a line's number and a place in it. Line
+//          n is that of the n-th stored page.
+// Shapes:  pages come and go while somebody reads. What was read keeps its place: the line behind
+//          it is that of the next stored page, so no page comes twice or is left out because of
+//          changes further up; and a line that was handed out by half goes on as it began. A read
+//          at offset 0 begins anew. Other offsets are counted from the last line before them whose
+//          page is remembered: one in kMarkLines, and where the last read ended.
 // Memory:  8 bytes for kMarkLines lines, and what one read asks for.
 // Errors:  read -> the attribute's own.
 // Threads: one at a time.
