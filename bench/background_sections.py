@@ -37,7 +37,8 @@ def demotion(bench, stack):
     """CPU and memory of packing cold pages together, with deduplication on."""
     answer = bench.measure("demotion", "demotion", "--stages", *CYCLE, "--rounds",
                            rounds_of(bench), same_filled=True)
-    for stage, name in zip(answer["stages"], ("to clusters of 4, zstd 1", "from there to 16, zstd 3")):
+    names = ("to clusters of 4, zstd 1", "from there to 16, zstd 3")
+    for stage, name in zip(answer["stages"], names):
         bench.rows.append(Row(f"CPU to demote a page {name}", "ns/page", stage["cpu_per_page"],
                               target=("<=", 14000)))
     account = answer["stages"][-1]["account"]
@@ -202,9 +203,9 @@ def dedup(bench, _stack):
                               target=(">=", 95)))
     else:
         bench.rows.append(Skipped("dedup: exact duplicates found", "the corpus has none"))
-    for what, key in (("write to an empty device", "fresh_write"),
-                      ("overwrite in random order", "overwrite")):
-        bench.rows.append(Row(f"dedup: added to a {what} that finds none", "ns/page",
+    for what, key in (("a write to an empty device", "fresh_write"),
+                      ("an overwrite in random order", "overwrite")):
+        bench.rows.append(Row(f"dedup: added to {what} that finds none", "ns/page",
                               answer[key]["added"], target=("<=", 250)))
     bench.rows.append(Row("dedup: index and shared slots, per unique page", "bytes",
                           answer["metadata_bytes_per_unique_page"], target=("<=", 16)))

@@ -13,7 +13,7 @@
 namespace uzram::bench {
 namespace {
 
-// Rounds over what is idle, from construction until nothing is left to do, or the end of the object.
+// Rounds over what is idle, from construction until nothing is left to do or the object ends.
 class BackgroundRounds {
  public:
   BackgroundRounds(Device& device, std::uint64_t round_pages)

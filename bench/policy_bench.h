@@ -23,8 +23,8 @@ struct PolicyBenchPlan {
   std::uint64_t round_pages = 4096;  // Of rounds without pauses.
 };
 
-// Errors: EINVAL settings that the policy does not take; EBADMSG when the background has touched the
-// reader's half; ENODATA when it did nothing, or too little for a measurement.
+// Errors: EINVAL settings that the policy does not take; EBADMSG when the background has touched
+// the reader's half; ENODATA when it did nothing, or too little for a measurement.
 Result<nlohmann::json> measure_reads_beside_policy(const Corpus& corpus,
                                                    const PolicyBenchPlan& plan);
 

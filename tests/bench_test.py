@@ -262,7 +262,8 @@ class AfterWriteTest(CorpusTest):
                                results], capture_output=True, text=True, timeout=SECONDS,
                               check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
-        targets = {row["what"]: row.get("target") for row in json.loads(results.read_text())["rows"]}
+        rows = json.loads(results.read_text())["rows"]
+        targets = {row["what"]: row.get("target") for row in rows}
         self.assertEqual(targets["read of a cold page, clusters by 4, p99"], "<= 25000")
         self.assertEqual(targets["read of a cold page, clusters by 16, p99"], "<= 70000")
         self.assertEqual(targets["writeback of incompressible pages, encrypted"], ">= 0.8")
