@@ -56,7 +56,7 @@ def demotion(bench, stack):
     for when, memory, _, limit in ours:
         bench.rows.append(Row(f"total memory {when}, over zstd's", "bytes", memory,
                               model["total_bytes"],
-                              "zstd 3, single pages in the kernel's allocator (model)", ("<=", limit)))
+                              "single pages, zstd 3, kernel's allocator (model)", ("<=", limit)))
     against_nbdkit(bench, stack)
 
 
