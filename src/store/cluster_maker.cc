@@ -31,6 +31,7 @@ class ClusterMaker {
 
   Result<BackgroundOutcome> run() {
     const SlotRegions& regions = store_.regions();
+    outcome_.next = request_.first;
     count_wanted_members(0, regions.pages_end);
     count_wanted_members(regions.shared_begin, store_.shared_slots().end());
     walk(0, regions.pages_end);
@@ -47,9 +48,19 @@ class ClusterMaker {
     SlotWord word;
   };
 
-  [[nodiscard]] bool is_done() {
-    return stop_.load(std::memory_order_relaxed) || error_ || cpu_.is_spent() ||
+  [[nodiscard]] bool must_end() const {
+    return stop_.load(std::memory_order_relaxed) || error_ ||
            (request_.most_pages && outcome_.tried_pages >= *request_.most_pages);
+  }
+  [[nodiscard]] bool is_done() { return must_end() || cpu_.is_spent(); }
+  // Where CPU that is spent ends the walk: in the middle of a group it would leave pages behind that
+  // have lost their neighbours.
+  [[nodiscard]] bool is_between_groups(std::uint64_t slot) const {
+    return count_ == 0 || is_far(slot);
+  }
+  // Requires: a group.
+  [[nodiscard]] bool is_far(std::uint64_t slot) const {
+    return slot - group_[0].slot.value > kMostSpread * request_.cluster_pages;
   }
 
   [[nodiscard]] bool is_mostly_dead(PageIndex cluster) const {
@@ -84,8 +95,9 @@ class ClusterMaker {
   template <typename Work>
   void for_each_slot(std::uint64_t begin, std::uint64_t end, Work work) {
     begin = std::max(begin, request_.first.value);
-    for (std::uint64_t slot = store_.next_touched_slot(begin, end); slot < end && !is_done();
+    for (std::uint64_t slot = store_.next_touched_slot(begin, end); slot < end && !must_end();
          slot = store_.next_touched_slot(slot + 1, end)) {
+      if (cpu_.is_spent() && is_between_groups(slot)) break;
       work(PageIndex{slot}, store_.word_of_slot({slot}));
     }
   }
@@ -102,13 +114,11 @@ class ClusterMaker {
     for_each_slot(begin, end, [this](PageIndex slot, SlotWord word) {
       outcome_.next = {slot.value + 1};
       if (!is_candidate(word)) return;
-      const bool is_far =
-          count_ > 0 && slot.value - group_[0].slot.value > kMostSpread * request_.cluster_pages;
       // A cluster's first page comes only where the others find room.
       const bool is_split =
           word.state() == SlotState::Member && taken_of(word.slot()) == 0 &&
           count_ + store_.cluster_slots().users(word.slot()) > request_.cluster_pages;
-      if (is_far || is_split) pack_group();
+      if (is_split || (count_ > 0 && is_far(slot.value))) pack_group();
       const Result<bool> is_read = store_.read_and_mark(slot, word, page(count_));
       if (!is_read || !*is_read) return;
       group_[count_++] = {slot, word};

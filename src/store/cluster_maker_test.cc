@@ -165,7 +165,7 @@ TEST_F(ClusterMakerTest, LeavesPagesThatDoNotShrink) {
   EXPECT_EQ(outcome.changed_pages, 0U);
   EXPECT_EQ(outcome.saved_bytes, 0U);
   EXPECT_EQ(clusters(), 0);
-  EXPECT_EQ(cluster_pages(request_of(8, PageType::Idle)).tried_pages, 0U) << "young again";
+  EXPECT_EQ(cluster_pages(request_of(8, PageType::Idle)).tried_pages, 0U) << "not idle any more";
   expect_content();
 }
 

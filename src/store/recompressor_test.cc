@@ -234,7 +234,7 @@ TEST_F(RecompressorTest, LooksForNewlyIdlePagesAmongThoseItHasTried) {
   RecompressRequest request;
   request.pages.type = PageType::Idle;
   EXPECT_EQ(recompress_pages(request).tried_pages, 2U);
-  EXPECT_FALSE(word(0).is_idle()) << "it is young again, so that it is not tried each time";
+  EXPECT_FALSE(word(0).is_idle()) << "so that it is not tried each time";
 }
 
 TEST_F(RecompressorTest, LeavesPagesBelowTheThreshold) {
@@ -493,15 +493,24 @@ TEST_F(MarkedPage, IsNotMarkedWhenItIsNotWhatWasSeen) {
   expect_content();
 }
 
-TEST_F(MarkedPage, IsYoungAgainWhenItsMarkEnds) {
+TEST_F(MarkedPage, IsAsOldButNotIdleWhenItsMarkEnds) {
   mark_idle(1, 1);
   set_age(1, 5);
   ASSERT_TRUE(mark(1));
   EXPECT_TRUE(word(1).is_idle()) << "work in the background is no access";
   store_->unmark({1}, SlotWord::kIncompressible);
   EXPECT_FALSE(word(1).is_idle() || word(1).is_marked());
-  EXPECT_EQ(word(1).age(), 0);
+  EXPECT_EQ(word(1).age(), 5) << "later stages wait for pages that nobody has touched for longer";
   EXPECT_TRUE(word(1).is_incompressible());
+}
+
+TEST_F(MarkedPage, IsAsOldAfterItWasReplaced) {
+  set_age(1, 5);
+  ASSERT_TRUE(mark(1));
+  ASSERT_TRUE(store_->replace_marked({1}, rebuilt(1)));
+  EXPECT_EQ(word(1).age(), 5);
+  touch(1);
+  EXPECT_EQ(word(1).age(), 0);
 }
 
 TEST_F(MarkedPage, IsForgottenByACrash) {

@@ -130,12 +130,13 @@ class SlotTable {
     return exchange(page, SlotWord::kBusy, [fresh](SlotWord) { return fresh; })
         .without(SlotWord::kClaimed);
   }
-  // Replaces the word if it is still marked, that is, if nobody has read or written the page since.
-  // Returns: the old word, its object the caller's to free; nullopt when nothing was done.
+  // Replaces the word if it is still marked, that is, if nobody has read or written the page since:
+  // it is as old as before. Returns: the old word, its object the caller's to free; nullopt when nothing was done.
   [[nodiscard]] std::optional<SlotWord> publish_marked(PageIndex page, SlotWord fresh) {
     // An unmarked word is put back as it was.
-    const SlotWord word = exchange(page, SlotWord::kBusy,
-                                   [fresh](SlotWord old) { return old.is_marked() ? fresh : old; });
+    const SlotWord word = exchange(page, SlotWord::kBusy, [fresh](SlotWord old) {
+      return old.is_marked() ? fresh.with_age(old.age()) : old;
+    });
     if (!word.is_marked()) return std::nullopt;
     return word;
   }

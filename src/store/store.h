@@ -133,7 +133,7 @@ class Store {
 
   // Walks the shared slots; all zeros without deduplication.
   [[nodiscard]] DedupStats dedup_stats() const;
-  // Pages are stored, but the index knows of none: the store was opened, not created.
+  // The index does not know what pages the store was opened with.
   [[nodiscard]] bool needs_dedup_index() const {
     return needs_dedup_index_.load(std::memory_order_relaxed);
   }
@@ -172,10 +172,11 @@ class Store {
   // cluster, without unpacking. Returns: its bytes in `out`; 0 when the word has changed. Errors: EIO
   // when its check does not hold.
   Result<std::size_t> copy_and_mark(PageIndex slot, SlotWord seen, MutableBytes out);
-  // Publishes a word if the slot is still marked, and drops the old content. Returns: whether it did;
-  // if not, the new content is the caller's to drop.
+  // Publishes a word if the slot is still marked, and drops the old content; the age stays. Returns:
+  // whether it did; if not, the new content is the caller's to drop.
   bool replace_marked(PageIndex slot, SlotWord fresh);
-  // Ends a mark without a change of the content: the slot is young again, and gets the flags.
+  // Ends a mark without a change of the content: the slot is not idle any more, and gets the flags.
+  // It stays as old as it is.
   void unmark(PageIndex slot, std::uint64_t flags);
   // Ends a mark and leaves everything else as it is.
   void release_mark(PageIndex slot) {
@@ -351,8 +352,8 @@ class Store {
   std::atomic<std::uint64_t> raw_pages_since_{0};  // Relaxed: counts.
   std::atomic<std::uint64_t> pages_compacted_{0};
   std::atomic<std::uint64_t> pages_brought_back_{0};
-  // The page brought back last, and how many neighbours may come along next time. Hints.
   std::atomic<bool> needs_dedup_index_{false};  // Relaxed: a hint for who makes it.
+  // The page brought back last, and how many neighbours may come along next time. Hints.
   std::atomic<std::uint64_t> last_brought_page_{0};
   std::atomic<std::uint32_t> readahead_pages_{0};
   Mutex compaction_mutex_;  // One compaction at a time. Taken before every other mutex of store and

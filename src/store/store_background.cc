@@ -67,7 +67,7 @@ bool Store::replace_marked(PageIndex slot, SlotWord fresh) {
 void Store::unmark(PageIndex slot, std::uint64_t flags) {
   table_.change_flags(slot, [flags](SlotWord word) {
     if (!word.is_marked()) return word;
-    return word.accessed().with(flags);
+    return word.without(SlotWord::kMarked | SlotWord::kIdle).with(flags);
   });
 }
 

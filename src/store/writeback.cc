@@ -74,6 +74,7 @@ class Writeback final : public BackingListener {
     {
       BackingWriter writer(*store_.backing(), *this, request_.most_in_flight);
       writer_ = &writer;
+      outcome_.next = request_.first;
       count_wanted_members();
       for_each_slot([this](PageIndex slot, SlotWord word) {
         if (consider(slot, word)) outcome_.next = {slot.value + 1};
