@@ -82,7 +82,10 @@ ClusterRequest cluster_request(const PolicyStep& step, PageIndex first) {
   request.pages = filter_of(step);
   request.cluster_pages = static_cast<std::size_t>(step.cluster_pages);
   request.level = step.level;
+  // Whole clusters: the last one of a step would lack neighbours.
   request.most_pages = step.max_pages;
+  if (step.max_pages > request.cluster_pages)
+    request.most_pages = step.max_pages / request.cluster_pages * request.cluster_pages;
   request.most_cpu = step.max_cpu;
   request.first = first;
   return request;

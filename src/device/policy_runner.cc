@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <system_error>
 #include <utility>
 
@@ -32,7 +33,12 @@ bool marks_failures(const PolicyAbilities& abilities, int priority) {
   return true;
 }
 
-// The results of the next decision are about these.
+// Recompression looks at all sizes, then goes through the table for each group of them.
+constexpr std::uint64_t kRecompressionWalks = 9;
+// The others count the members of clusters first.
+constexpr std::uint64_t kOtherWalks = 2;
+constexpr std::uint64_t kMostWalkNanoseconds = 1000;
+
 void count(const BackgroundOutcome& outcome, StepResult& result) {
   result.changed_pages = outcome.changed_pages;
   result.failed_pages = outcome.tried_pages - outcome.changed_pages;
@@ -167,12 +173,15 @@ StepResult PolicyRunner::carry_out(const PolicyStep& step) {
 }
 
 void PolicyRunner::recompress_pages(const PolicyStep& step, StepResult& result) {
-  const Result<BackgroundOutcome> outcome =
-      recompress(store_, recompress_request(step), must_stop_);
+  RecompressRequest request = recompress_request(step);
+  *request.most_cpu += walk_cpu(kRecompressionWalks);
+  const Result<BackgroundOutcome> outcome = recompress(store_, request, must_stop_);
   if (!outcome) {
     result.has_seen_all = true;
     return note_trouble(step.stage, outcome.error().code);
   }
+  PageIndex no_cursor;
+  note_walk(no_cursor, {}, outcome->tried_pages, outcome->has_seen_all);
   count(*outcome, result);
   // The next walk would begin with the same pages.
   if (result.changed_pages == 0 && !marks_failures(abilities_, step.priority))
@@ -181,22 +190,25 @@ void PolicyRunner::recompress_pages(const PolicyStep& step, StepResult& result) 
 
 void PolicyRunner::cluster_pages(const PolicyStep& step, StepResult& result) {
   PageIndex& cursor = cursors_[index_of(step.stage)];
-  const Result<BackgroundOutcome> outcome =
-      make_clusters(store_, cluster_request(step, cursor), must_stop_);
+  ClusterRequest request = cluster_request(step, cursor);
+  *request.most_cpu += walk_cpu(kOtherWalks);
+  const Result<BackgroundOutcome> outcome = make_clusters(store_, request, must_stop_);
   if (!outcome) {
     cursor = {};
     result.has_seen_all = true;
     return note_trouble(step.stage, outcome.error().code);
   }
-  cursor = outcome->next;
+  note_walk(cursor, outcome->next, outcome->tried_pages, outcome->has_seen_all);
   count(*outcome, result);
 }
 
 void PolicyRunner::write_pages_back(const PolicyStep& step, StepResult& result) {
   PageIndex& cursor =
       cursors_[step.pick == WritebackPick::Huge ? kStageCount : index_of(step.stage)];
-  const WritebackOutcome outcome = host_.write_back(writeback_request(step, cursor), must_stop_);
-  cursor = outcome.next;
+  WritebackRequest request = writeback_request(step, cursor);
+  *request.most_cpu += walk_cpu(kOtherWalks);
+  const WritebackOutcome outcome = host_.write_back(request, must_stop_);
+  note_walk(cursor, outcome.next, outcome.tried_pages, outcome.has_seen_all);
   result.changed_pages = outcome.written_pages;
   result.has_seen_all = outcome.has_seen_all;
   const bool was_stopped = must_stop_.load(std::memory_order_relaxed);
@@ -206,6 +218,19 @@ void PolicyRunner::write_pages_back(const PolicyStep& step, StepResult& result) 
   if (was_stopped) return;
   MutexLock lock(mutex_);
   health_.note(*store_.backing(), 0, sources_.now());
+}
+
+microseconds PolicyRunner::walk_cpu(std::uint64_t walks) const {
+  const std::uint64_t slots = store_.table_bytes() / sizeof(SlotWord);
+  return microseconds(slots * walks * walk_nanoseconds_ / 1000);
+}
+
+void PolicyRunner::note_walk(PageIndex& cursor, PageIndex next, std::uint64_t tried_pages,
+                             bool has_seen_all) {
+  cursor = next;
+  const bool was_stopped = must_stop_.load(std::memory_order_relaxed);
+  if (tried_pages == 0 && !has_seen_all && !was_stopped)
+    walk_nanoseconds_ = std::min(2 * walk_nanoseconds_, kMostWalkNanoseconds);
 }
 
 void PolicyRunner::note_trouble(Stage stage, int error) {

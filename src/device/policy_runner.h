@@ -6,7 +6,8 @@
 //          thread that looks and sleeps (policy_thread.h).
 // Shapes:  off at first. The census is that of the last sweep, on which decide() relies. A step that
 //          stopped for its budget goes on there the next time, but recompression, which takes the
-//          largest pages first and so begins again.
+//          largest pages first and so begins again. The CPU that a step may use is meant for pages;
+//          the way past those that it does not want comes on top, and is paid for by later rounds.
 // Quiet:   the time since the last request is that since a look which found the counter changed, so
 //          it is never too long, and costs requests nothing.
 // Errors:  of a step: it is told to explain(), and its stage rests until ages have advanced; the
@@ -97,6 +98,10 @@ class PolicyRunner {
   void recompress_pages(const PolicyStep& step, StepResult& result);
   void cluster_pages(const PolicyStep& step, StepResult& result);
   void write_pages_back(const PolicyStep& step, StepResult& result);
+  // For the way past pages that a step does not want, in so many walks over the table.
+  [[nodiscard]] std::chrono::microseconds walk_cpu(std::uint64_t walks) const;
+  // Says how the way of a step was.
+  void note_walk(PageIndex& cursor, PageIndex next, std::uint64_t tried_pages, bool has_seen_all);
   void note_trouble(Stage stage, int error) UZ_EXCLUDES(mutex_);
 
   // constant after construction
@@ -112,6 +117,7 @@ class PolicyRunner {
   // writeback of what does not compress.
   std::array<PageIndex, kStageCount + 1> cursors_{};
   std::uint64_t cursor_generation_ = 0;
+  std::uint64_t walk_nanoseconds_ = 10;  // For a slot. Doubled when a step got to no page in it.
 
   // guarded by mutex_
   mutable Mutex mutex_;
