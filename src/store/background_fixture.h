@@ -138,6 +138,9 @@ class BackgroundTest : public testing::Test {
     if (!outcome) return {};
     const std::uint64_t after = pool_bytes_of_all(*store_);
     EXPECT_LE(after, before) << "it costs more than before";
+    if (after <= before) {
+      EXPECT_LE(outcome->saved_bytes, before - after) << "it says that it has saved more";
+    }
     EXPECT_LE(outcome->changed_pages, outcome->tried_pages);
     for_each_stored_slot(*store_, [](PageIndex slot, SlotWord word) {
       EXPECT_FALSE(word.is_marked()) << "slot " << slot.value;

@@ -413,6 +413,178 @@ TEST_F(ClusterMakerTest, PassesOverWhatIsLeftOfADamagedCluster) {
   expect_content();
 }
 
+// --- what it costs -------------------------------------------------------------------------------
+
+// A cluster gives nothing back before its last page has left.
+TEST_F(ClusterMakerTest, TakesNothingOutOfClustersThatStay) {
+  make(64);
+  write_pages(0, 32, PageKind::Text);
+  cluster_pages(8);
+  for (std::uint64_t first = 0; first < 32; first += 8) mark_idle(first, 3);
+  EXPECT_EQ(cluster_pages(request_of(16, PageType::Idle)).changed_pages, 0U);
+  EXPECT_EQ(clusters(), 4);
+  expect_content();
+}
+
+TEST_F(ClusterMakerTest, LeavesTheOnlyIdlePageOfACluster) {
+  make(64);
+  write_pages(0, 4, PageKind::Text);
+  cluster_pages(4);
+  mark_idle(0, 1);
+  EXPECT_EQ(cluster_pages(request_of(16, PageType::Idle)).changed_pages, 0U);
+  EXPECT_EQ(state(0), SlotState::Member);
+}
+
+// The new cluster needs a slot before it gives others back.
+TEST_F(ClusterMakerTest, PacksSmallClustersTogetherOnAFullDevice) {
+  make(1024);
+  write_pages(0, 1024, PageKind::Text);
+  cluster_pages(2);
+  ASSERT_EQ(clusters(), 512);
+  EXPECT_EQ(cluster_pages(16).changed_pages, 1024U);
+  EXPECT_EQ(clusters(), 64);
+  expect_content();
+}
+
+TEST_F(ClusterMakerTest, PacksMostlyDeadClustersAgainOnAFullDevice) {
+  make(1024);
+  write_pages(0, 1024, PageKind::Text);
+  cluster_pages(2);
+  for (std::uint64_t page = 0; page < 1024; page += 2) write(page, Page(mirror_[page]));
+  EXPECT_EQ(cluster_pages(16).changed_pages, 1024U);
+  expect_content();
+}
+
+// As many clusters as there can be: every page in one of its own, whose other page is gone.
+TEST_F(ClusterMakerTest, FindsASlotWhenEveryPageHasAClusterOfItsOwn) {
+  make(512);
+  write_pages(0, 512, PageKind::Text);
+  const auto compressor = ClusterCompressor::make(1, 2).value();
+  ASSERT_TRUE(store_->prepare_clusters(2));
+  for (std::uint64_t page = 0; page < 512; ++page) {
+    std::vector<std::byte> pages(2 * kPageBytes);
+    std::vector<std::byte> stream(cluster_stream_room(2));
+    const PageBuffer content(pages.data(), kPageBytes);
+    ASSERT_TRUE(store_->read_and_mark({page}, word(page), content).value());
+    const MutableBytes packed = MutableBytes(stream).subspan(kClusterCheckBytes);
+    const std::size_t packed_bytes = compressor->compress(pages, packed).value();
+    const Result<PageIndex> cluster = store_->add_cluster(stream, packed_bytes, 2);
+    ASSERT_TRUE(cluster) << "cluster " << page;
+    ASSERT_TRUE(store_->replace_marked({page}, SlotWord::member(*cluster, 0)));
+    store_->drop_cluster_user(*cluster);  // The second page,
+    store_->drop_cluster_user(*cluster);  // and whoever has made it.
+  }
+  ASSERT_EQ(clusters(), 512);
+  expect_content();
+  EXPECT_EQ(cluster_pages(16).changed_pages, 512U);
+  EXPECT_EQ(clusters(), 32);
+  expect_content();
+}
+
+// Clusters whose pages lie between each other's do not all fit into a new one.
+TEST_F(ClusterMakerTest, TakesApartNoClustersThatLieBetweenEachOther) {
+  for (const std::uint64_t step : {2, 3, 5}) {
+    mirror_.clear();
+    make(256);
+    write_pages(0, 120, PageKind::Text);
+    for (std::uint64_t first = 0; first < step; ++first) {
+      for (std::uint64_t page = first; page < 120; page += step) mark_idle(page, 1);
+      cluster_pages(request_of(6, PageType::Idle));
+    }
+    for (const std::size_t size : {12, 16, 17, 32}) {
+      cluster_pages(size);
+      expect_content();
+    }
+  }
+}
+
+// Random writes, reads, frees and requests: no request may cost more than it finds.
+TEST_F(ClusterMakerTest, NeverCostsMoreThanBefore) {
+  make(600);
+  Random random(3);
+  for (int round = 0; round < 150 && !HasFailure(); ++round) {
+    for (int i = 0; i < 60; ++i) {
+      const std::uint64_t page = random.below(600);
+      const PageKind kind = kPageKinds[random.below(kPageKinds.size())];
+      random.below(4) == 0 ? free_page(page) : write(page, page_of(kind, random.below(99)));
+    }
+    mark_idle(random.below(300), random.below(300));
+    ClusterRequest request =
+        request_of(2 + random.below(31), random.below(2) == 0 ? PageType::Idle : PageType::All);
+    if (random.below(3) == 0) request.most_pages = random.below(200);
+    if (random.below(4) == 0) request.first = {random.below(600)};
+    cluster_pages(request);
+    ASSERT_FALSE(HasFailure()) << "round " << round;
+  }
+  expect_content();
+}
+
+// --- in steps ------------------------------------------------------------------------------------
+
+class ClusterMakerSteps : public ClusterMakerTest {
+ protected:
+  // One step after another until all was seen. Returns: how many.
+  int steps_to_the_end(ClusterRequest request) {
+    for (int step = 1; step < 2000; ++step) {
+      const BackgroundOutcome outcome = cluster_pages(request);
+      if (outcome.has_seen_all) {
+        EXPECT_EQ(outcome.next.value, 0U);
+        return step;
+      }
+      EXPECT_GE(outcome.next.value, request.first.value) << "it never goes back";
+      request.first = outcome.next;
+    }
+    return 2000;
+  }
+};
+
+TEST_F(ClusterMakerSteps, GoOnWhereAPageCountEndedTheOneBefore) {
+  make();
+  write_pages(0, 1000, PageKind::Text);
+  for (const std::uint64_t page : {3, 70, 71, 500}) free_page(page);
+  ClusterRequest request = request_of(8, PageType::All);
+  request.most_pages = 64;
+  EXPECT_LE(steps_to_the_end(request), 17);
+  EXPECT_EQ(clusters(), 125);
+  EXPECT_EQ(store_->sums().member_pages, 996);
+  expect_content();
+}
+
+TEST_F(ClusterMakerSteps, GoOnWhereProcessorTimeEndedTheOneBefore) {
+  make();
+  write_pages(0, 1000, PageKind::Text);
+  ClusterRequest request = request_of(8, PageType::All);
+  request.most_cpu = std::chrono::microseconds(2000);
+  EXPECT_LT(steps_to_the_end(request), 1000);
+  EXPECT_EQ(clusters(), 125) << "no step ends in the middle of a group";
+  expect_content();
+}
+
+TEST_F(ClusterMakerSteps, PackSmallClustersTogether) {
+  make();
+  write_pages(0, 1000, PageKind::Text);
+  cluster_pages(4);
+  ClusterRequest request = request_of(16, PageType::All);
+  request.most_pages = 16;
+  EXPECT_LT(steps_to_the_end(request), 200);
+  EXPECT_LE(clusters(), 64);
+  expect_content();
+}
+
+TEST_F(ClusterMakerSteps, SeeChangesBehindThemNextTime) {
+  make(64);
+  write_pages(0, 32, PageKind::Text);
+  ClusterRequest request = request_of(8, PageType::All);
+  request.first = {16};
+  const BackgroundOutcome outcome = cluster_pages(request);
+  EXPECT_TRUE(outcome.has_seen_all);
+  EXPECT_EQ(outcome.changed_pages, 16U);
+  for (std::uint64_t page = 0; page < 16; ++page) EXPECT_EQ(state(page), SlotState::Packed);
+  request.first = {store_->regions().cluster_end};
+  EXPECT_TRUE(cluster_pages(request).has_seen_all);
+  EXPECT_EQ(cluster_pages(8).changed_pages, 16U);
+}
+
 // --- with others at the same time ----------------------------------------------------------------
 
 class ClusterMakerThread : public ClusterMakerTest {};
@@ -464,65 +636,6 @@ TEST_F(ClusterMakerThread, EndsSoonWhenAnotherThreadTellsIt) {
   ASSERT_TRUE(outcome);
   EXPECT_FALSE(outcome->has_seen_all);
   EXPECT_LT(outcome->changed_pages, 6000U);
-}
-
-// --- not yet right -------------------------------------------------------------------------------
-
-// A page is taken as if its share of the smaller cluster came free, but that stays for the others.
-TEST_F(ClusterMakerTest, TakesNothingOutOfClustersThatStay) {
-  make(64);
-  write_pages(0, 32, PageKind::Text);
-  cluster_pages(8);
-  for (std::uint64_t first = 0; first < 32; first += 8) mark_idle(first, 3);
-  cluster_pages(request_of(16, PageType::Idle));
-  expect_content();
-}
-
-// A page of a healthy cluster that finds no neighbours is taken out of it, and costs more alone.
-TEST_F(ClusterMakerTest, LeavesTheOnlyIdlePageOfACluster) {
-  make(64);
-  write_pages(0, 4, PageKind::Text);
-  cluster_pages(4);
-  mark_idle(0, 1);
-  EXPECT_EQ(cluster_pages(request_of(16, PageType::Idle)).changed_pages, 0U);
-  EXPECT_EQ(state(0), SlotState::Member);
-}
-
-// All cluster slots are taken, and the new cluster needs one before it gives others back.
-TEST_F(ClusterMakerTest, PacksSmallClustersTogetherOnAFullDevice) {
-  make(1024);
-  write_pages(0, 1024, PageKind::Text);
-  cluster_pages(2);
-  ASSERT_EQ(clusters(), 512);
-  EXPECT_EQ(cluster_pages(16).changed_pages, 1024U);
-  expect_content();
-}
-
-TEST_F(ClusterMakerTest, PacksMostlyDeadClustersAgainOnAFullDevice) {
-  make(1024);
-  write_pages(0, 1024, PageKind::Text);
-  cluster_pages(2);
-  for (std::uint64_t page = 0; page < 1024; page += 2) write(page, Page(mirror_[page]));
-  EXPECT_EQ(cluster_pages(16).changed_pages, 1024U);
-  expect_content();
-}
-
-// Random writes, reads, frees and requests: no request may cost more than it finds.
-TEST_F(ClusterMakerTest, NeverCostsMoreThanBefore) {
-  make(600);
-  Random random(3);
-  for (int round = 0; round < 150 && !HasFailure(); ++round) {
-    for (int i = 0; i < 60; ++i) {
-      const std::uint64_t page = random.below(600);
-      const PageKind kind = kPageKinds[random.below(kPageKinds.size())];
-      random.below(4) == 0 ? free_page(page) : write(page, page_of(kind, random.below(99)));
-    }
-    mark_idle(random.below(300), random.below(300));
-    const auto type = random.below(2) == 0 ? PageType::Idle : PageType::All;
-    cluster_pages(request_of(2 + random.below(31), type));
-    ASSERT_FALSE(HasFailure()) << "round " << round;
-  }
-  expect_content();
 }
 
 }  // namespace

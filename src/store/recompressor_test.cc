@@ -568,9 +568,9 @@ TEST_F(RecompressorThread, EndsSoonWhenAnotherThreadTellsIt) {
   EXPECT_LT(outcome->changed_pages, 6000U);
 }
 
-// --- not yet right -------------------------------------------------------------------------------
+// --- packed sizes near a page --------------------------------------------------------------------
 
-// With its check it would be larger than a page: the pool aborts.
+// With its check it would be larger than any object.
 TEST_F(RecompressorTest, LeavesPagesThatPackToLessThanTheirCheckBelowAPage) {
   for (const char* second : {"lz4", "deflate"}) {
     mirror_.clear();
