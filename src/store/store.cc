@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/store.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -30,7 +31,7 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       backing_(std::move(parts.backing)),
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
-      cluster_cache_(parts.lanes.read.size()),
+      cluster_cache_(std::max<std::size_t>(2, parts.lanes.read.size() / 2)),
       lanes_(std::move(parts.lanes)) {}
 
 Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::unique_ptr<Arena> arena,

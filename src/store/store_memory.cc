@@ -84,7 +84,8 @@ Result<void> Store::reserve(std::uint64_t pool_pages) {
 
 void Store::maintain(Pace pace) {
   constexpr std::uint64_t kLeastStockPages = 64;
-  constexpr std::uint64_t kMostWastePercent = 2;
+  // Half as much as a busy store may waste: at rest there is time, and it may last.
+  const std::uint64_t most_waste_permille = pace == Pace::Busy ? 20 : 10;
   // What is given back while pages are being replaced has to be fetched again by the next writes,
   // at the price of a page fault each: then more is kept. At rest the rest goes back.
   const std::uint64_t stock_share = pace == Pace::Busy ? 96 : 256;
@@ -92,7 +93,7 @@ void Store::maintain(Pace pace) {
   const std::uint64_t tight = pool_->tight_pages();
   const std::uint64_t in_use = pool_->resident_pages() - pool_->empty_pages();
   const std::uint64_t waste = in_use > tight ? in_use - tight : 0;
-  if (waste > kLeastStockPages && waste * 100 > tight * kMostWastePercent) compact(stock);
+  if (waste > kLeastStockPages && waste * 1000 > tight * most_waste_permille) compact(stock);
   if (pool_->empty_pages() > stock + stock / 2) pool_->trim(stock);
 }
 
