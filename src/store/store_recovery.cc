@@ -5,7 +5,9 @@
 // pool is free. A process killed between building an object and publishing its word leaves bytes
 // that nobody points to; one killed between publishing and freeing leaves the old object the same
 // way. Both go back to the kernel here.
+#include <chrono>
 #include <map>
+#include <thread>
 
 #include "backing/open_backing_store.h"
 #include "base/check.h"
@@ -13,6 +15,23 @@
 #include "store/store.h"
 
 namespace uzram {
+
+namespace {
+
+// The lock of a process that was killed goes with its last request, a moment after itself.
+constexpr std::chrono::seconds kPatience{5};
+
+std::unique_ptr<BackingStore> find_backing_store(const std::string& where) {
+  const auto last = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    auto opened = open_backing_store(where);
+    if (opened) return std::move(*opened);
+    if (opened.error().code != EBUSY || std::chrono::steady_clock::now() >= last) return nullptr;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lane_count,
                                            std::unique_ptr<BackingStore> backing) {
@@ -22,10 +41,8 @@ Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lan
   if (!config) return tl::unexpected(config.error());
   const Result<ArenaLayout> layout = make_layout(*config);
   if (!layout) return tl::unexpected(layout.error());
-  if (backing == nullptr && !config->backing.where.empty()) {
-    auto opened = open_backing_store(config->backing.where);
-    if (opened) backing = std::move(*opened);
-  }
+  if (backing == nullptr && !config->backing.where.empty())
+    backing = find_backing_store(config->backing.where);
   // Another store than the one that was written to is none.
   if (backing != nullptr && backing->block_count() != config->backing.block_count) backing.reset();
   auto store = make(*config, std::move(*arena), *layout, lane_count, std::move(backing));

@@ -78,7 +78,6 @@ class WritebackTest : public BackgroundTest {
     auto opened = Store::open(std::move(memfd), 4, std::move(backing));
     ASSERT_TRUE(opened.has_value()) << opened.error().code;
     store_ = std::move(*opened);
-    store_->check_invariants();
   }
 
   WritebackOutcome write_back_pages(const WritebackRequest& request) {
