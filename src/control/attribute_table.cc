@@ -13,6 +13,7 @@
 #include "control/block_state.h"
 #include "control/kernel_text.h"
 #include "control/memory_attributes.h"
+#include "control/policy_attribute.h"
 #include "control/stat_text.h"
 #include "device/device.h"
 #include "device/device_set.h"
@@ -231,6 +232,12 @@ constexpr std::array kDeviceAttributes{
               "type=idle|huge|huge_idle threshold=BYTES max_pages=N algo=NAME priority=N; or "
               "cluster=N level=N",
               nullptr, store_recompress},
+    Attribute{"policy", kReadWrite,
+              "off, on, or on and settings: what the device does by itself (not in the kernel)",
+              show_policy, store_policy},
+    Attribute{"policy_explain", kReadOnly,
+              "what the policy would do next, and why (not in the kernel)", show_policy_explain,
+              nullptr},
     Attribute{"mm_stat", kReadOnly,
               "orig_data_size compr_data_size mem_used_total mem_limit mem_used_max same_pages "
               "pages_compacted huge_pages huge_pages_since dup_data_size meta_data_size",

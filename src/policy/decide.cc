@@ -288,7 +288,9 @@ DecideResult decide(const PolicyPlan& plan, const PolicyState& state,
     // What the census says about ages belongs to another plan.
     restart_ages(round);
     for (const Stage stage : kStages) {
-      if (stage != Stage::Idle) round.note(stage).text = "waits for ages, which begin now";
+      if (stage == Stage::Idle) continue;
+      const StagePlan& planned = plan.stage(stage);
+      round.note(stage).text = planned.after ? "waits for ages, which begin now" : planned.why_not;
     }
   } else {
     plan_sweep(round);

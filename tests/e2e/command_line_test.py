@@ -33,6 +33,8 @@ WRONG_INPUT = (
     (("set", "zram0", "mem_limit", "lots"), "mem_limit"),
     (("set", "zram0", "nosuch", "1"), "nosuch"),
     (("remove",), "device"),
+    (("policy",), "device"),
+    (("policy", "zram0", "--explian"), "--explain"),
     (("swap",), "on"),
     (("swap", "sideways"), "on"),
     (("stat", "--watch", "soon"), "seconds"),

@@ -35,6 +35,7 @@ void add_compact(CLI::App& program, CommandLine& line);
 void add_swap(CLI::App& program, CommandLine& line);
 void add_stat(CLI::App& program, CommandLine& line);
 void add_map(CLI::App& program, CommandLine& line);
+void add_policy(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------
 

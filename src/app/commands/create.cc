@@ -24,6 +24,7 @@ struct CreateWords {
   std::optional<int> window_bits;
   std::string dictionary_path;
   std::vector<std::string> settings;  // "use_dedup=1", in the order given.
+  std::string policy;                 // A line of the attribute.
 };
 
 // Errors: EINVAL in words.
@@ -72,6 +73,8 @@ InputResult<nlohmann::json> create_request(const CreateWords& words) {
     if (!settings) return tl::unexpected<InputError>(settings.error());
     request["set"] = std::move(*settings);
   }
+  if (!words.policy.empty())
+    request["set"].push_back(nlohmann::json::array({"policy", words.policy}));
   return request;
 }
 
@@ -116,6 +119,10 @@ void add_create(CLI::App& program, CommandLine& line) {
       ->type_name("ATTRIBUTE=VALUE")
       ->expected(1)
       ->take_all();
+  command
+      ->add_option("--policy", words->policy,
+                   "what the device does by itself (default off): on, or 'on idle_after=5m'")
+      ->type_name("LINE");
   add_socket_option(*command, line);
   command->footer("Example: uzram create --size 1G --algorithm zstd");
   command->callback(
