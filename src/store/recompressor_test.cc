@@ -448,7 +448,7 @@ TEST_F(MarkedPage, IsLeftAfterAWriteOfAPart) {
   expect_undone_by([&] { write_part(1, 100, ConstBytes(page_of(PageKind::Random, 5)).first(1)); });
 }
 TEST_F(MarkedPage, IsLeftAfterAWriteOfNoBytes) {
-  expect_undone_by([&] { write_part(1, 100, {}); });
+  expect_undone_by([&] { write_part(1, 100, ConstBytes(mirror_[1]).first(0)); });
 }
 TEST_F(MarkedPage, IsLeftAfterAFree) {
   expect_undone_by([&] { free_page(1); });

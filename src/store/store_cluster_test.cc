@@ -111,7 +111,7 @@ TEST_F(StoreClusterTest, ReadsInAnyOrderAndInParts) {
   for (int round = 0; round < 2000; ++round) {
     const std::uint64_t page = random.below(96);
     const std::size_t offset = random.below(kPageBytes);
-    std::vector<std::byte> part(random.below(kPageBytes - offset + 1));
+    std::vector<std::byte> part(1 + random.below(kPageBytes - offset));
     ASSERT_EQ(code_of(store_->read_part({page}, offset, part)), 0);
     ASSERT_EQ(std::memcmp(part.data(), mirror_[page].data() + offset, part.size()), 0);
     if (round % 9 == 0) touch(random.below(96));
