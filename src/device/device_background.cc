@@ -59,6 +59,8 @@ WritebackOutcome Device::write_back_within_limit(const WritebackRequest& request
   }
   const bool is_limited = is_writeback_limit_enabled();
   const std::uint64_t limit = writeback_limit();
+  // The caller's own may be lower, and its end is nobody's error.
+  const bool is_ours = is_limited && limit <= request.most_blocks.value_or(limit);
   WritebackOutcome outcome;
   if (is_limited) {
     limited.most_blocks = std::min(limited.most_blocks.value_or(limit), limit);
@@ -74,7 +76,7 @@ WritebackOutcome Device::write_back_within_limit(const WritebackRequest& request
                                                    std::memory_order_relaxed)) {
     }
   }
-  outcome.is_limit_reached = outcome.is_limit_reached && is_limited;
+  outcome.is_limit_reached = outcome.is_limit_reached && is_ours;
   return outcome;
 }
 
