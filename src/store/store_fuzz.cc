@@ -13,6 +13,8 @@ uzram::StoreConfig config_from(std::uint8_t choice) {
   config.codecs[0].info = uzram::find_codec(choice % 4 == 0 ? "lzo-rle" : "lz4");
   config.codecs[1].info = uzram::find_codec("zstd");
   config.has_page_checks = choice % 8 != 1;
+  config.uses_dedup = choice % 3 != 0;
+  if (choice % 16 < 12) uzram::StoreModel::choose_disk(config);
   return config;
 }
 

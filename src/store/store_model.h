@@ -3,7 +3,8 @@
 //
 // What: a Command is made from a few bytes, so any byte string is a run: of store_model_test.cc
 //       from a seed, of store_fuzz.cc from a file. After each command the laws hold and what it
-//       touched reads as in the map. The first difference is returned as a sentence.
+//       touched reads as in the map. The first difference is returned as a sentence. Pages are written
+//       back to a small disk in memory, whose writes fail now and then, and come back when they are read.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,11 +14,14 @@
 #include <string>
 #include <vector>
 
+#include "backing/fake_disk.h"
 #include "base/file_descriptor.h"
 #include "codec/page_kinds.h"
 #include "store/cluster_maker.h"
+#include "store/page_ages.h"
 #include "store/recompressor.h"
 #include "store/store.h"
+#include "store/writeback.h"
 
 namespace uzram {
 
@@ -36,8 +40,10 @@ enum class Verb : std::uint8_t {
   MarkIdle,
   Recompress,
   Cluster,
+  WriteBack,
+  SweepAges,
 };
-inline constexpr int kVerbCount = 14;
+inline constexpr int kVerbCount = 16;
 
 struct Command {
   Verb verb = Verb::Write;
@@ -56,11 +62,12 @@ inline constexpr std::uint64_t kModelPages = 1500;  // Three pages of slot table
 inline Command command_from(const std::uint8_t* raw) {
   Command command;
   // Mostly writes and frees; the rare ones cost more.
-  constexpr std::array<Verb, 20> kVerbs = {
-      Verb::Write,    Verb::Write,     Verb::Write,        Verb::Write,    Verb::WritePart,
-      Verb::ReadPart, Verb::WritePart, Verb::Free,         Verb::FreeMany, Verb::WritePattern,
-      Verb::Compact,  Verb::Maintain,  Verb::WritePattern, Verb::Reopen,   Verb::Limit,
-      Verb::Reserve,  Verb::MarkIdle,  Verb::Recompress,   Verb::Cluster,  Verb::Cluster};
+  constexpr std::array<Verb, 24> kVerbs = {
+      Verb::Write,     Verb::Write,     Verb::Write,        Verb::Write,    Verb::WritePart,
+      Verb::ReadPart,  Verb::WritePart, Verb::Free,         Verb::FreeMany, Verb::WritePattern,
+      Verb::Compact,   Verb::Maintain,  Verb::WritePattern, Verb::Reopen,   Verb::Limit,
+      Verb::Reserve,   Verb::MarkIdle,  Verb::Recompress,   Verb::Cluster,  Verb::Cluster,
+      Verb::WriteBack, Verb::WriteBack, Verb::WriteBack,    Verb::SweepAges};
   command.verb = kVerbs[raw[0] % kVerbs.size()];
   command.page = (raw[1] | raw[2] << 8) % kModelPages;
   // Often the same few pages, so that they are overwritten.
@@ -75,8 +82,9 @@ inline Command command_from(const std::uint8_t* raw) {
 
 inline std::string to_text(const Command& c) {
   constexpr std::array<const char*, kVerbCount> kNames = {
-      "write",    "write_part", "read_part", "free",    "free_many", "write_pattern", "compact",
-      "maintain", "reopen",     "limit",     "reserve", "mark_idle", "recompress",    "cluster"};
+      "write",      "write_part", "read_part",  "free",      "free_many", "write_pattern",
+      "compact",    "maintain",   "reopen",     "limit",     "reserve",   "mark_idle",
+      "recompress", "cluster",    "write_back", "sweep_ages"};
   return fmt::format("{} page {} count {} kind {} seed {} offset {} bytes {}",
                      kNames[static_cast<std::size_t>(c.verb)], c.page, c.page_count,
                      static_cast<int>(c.kind), c.seed, c.offset, c.bytes);
@@ -86,14 +94,24 @@ class StoreModel {
  public:
   using Page = std::array<std::byte, kPageBytes>;
 
+  // With a backing store if the configuration names one, of kDiskBlocks.
   explicit StoreModel(const StoreConfig& config)
-      : store_(std::move(Store::create(config, kLanes).value())) {}
+      : store_(std::move(Store::create(config, kLanes, make_backing(config)).value())) {}
+  static void choose_disk(StoreConfig& config) {
+    config.backing.where = "a disk in memory";
+    config.backing.block_count = kDiskBlocks;
+    for (std::size_t i = 0; i < config.backing.key.size(); ++i)
+      config.backing.key[i] = static_cast<std::byte>(i + 1);
+  }
 
   // Returns: an empty string when the store and the map agree.
   std::string run(const Command& command) {
     std::string difference = apply(command);
     if (!difference.empty()) return difference;
     store_->check_invariants();
+    if (bytes_away() !=
+        (store_->backing() == nullptr ? 0 : store_->backing()->counters().live_bytes))
+      return "other blocks are in use than words name";
     return compare(command.page, command.page_count);
   }
 
@@ -101,9 +119,22 @@ class StoreModel {
   std::string compare_all() { return compare(0, kModelPages); }
   // Pages that work in the background has packed anew.
   [[nodiscard]] std::uint64_t changed_in_background() const { return changed_in_background_; }
+  [[nodiscard]] std::uint64_t written_back() const { return written_back_; }
+  [[nodiscard]] std::uint64_t brought_back() const {
+    return brought_back_ + store_->pages_brought_back();
+  }
 
  private:
   static constexpr std::size_t kLanes = 2;
+  static constexpr std::uint64_t kDiskBlocks = 500;  // Less than all pages may need.
+
+  std::unique_ptr<BackingStore> make_backing(const StoreConfig& config) {
+    if (config.backing.where.empty()) return nullptr;
+    BackingOptions options;
+    options.reader_count = 1;
+    options.writer_count = 3;
+    return std::make_unique<FakeStore>(disk_, options);
+  }
 
   std::string apply(const Command& c) {
     switch (c.verb) {
@@ -144,6 +175,10 @@ class StoreModel {
         return recompress_pages(c);
       case Verb::Cluster:
         return make_some_clusters(c);
+      case Verb::WriteBack:
+        return write_back_pages(c);
+      case Verb::SweepAges:
+        return sweep(c);
     }
     return "no such command";
   }
@@ -256,11 +291,66 @@ class StoreModel {
     return outcome_of("cluster", make_clusters(*store_, request, stop_));
   }
 
+  std::string write_back_pages(const Command& c) {
+    WritebackRequest request;
+    request.pages = filter_of(c);
+    request.most_pages = most_pages_of(c);
+    request.keep_packed = c.bytes % 2 == 0;
+    if (c.page % 5 == 0) request.most_blocks = c.seed % 40;
+    if (c.page % 7 == 0) request.ranges = {{{c.page}, {kModelPages - 1}}, {{c.page / 2}, {c.page}}};
+    const bool fails = c.seed % 8 == 0;
+    if (fails) disk_.fail(FakeDisk::Kind::Write, EIO, c.page_count % 3, 1);
+    const WritebackOutcome outcome = uzram::write_back(*store_, request, stop_);
+    disk_.work_again();
+    written_back_ += outcome.written_pages;
+    if (store_->backing() == nullptr)
+      return outcome.error == ENODEV ? std::string() : "there is no backing store";
+    const bool is_excused =
+        outcome.error == 0 || outcome.error == ENOSPC || (fails && outcome.error == EIO);
+    if (!is_excused) return failure("write_back", Error{outcome.error});
+    if (outcome.written_pages > outcome.tried_pages) return "more pages were written than tried";
+    return !request.most_blocks || outcome.written_blocks <= *request.most_blocks
+               ? std::string()
+               : "more blocks were written than allowed";
+  }
+  std::string sweep(const Command& c) {
+    AgeSweep sweep;
+    sweep.advancing = static_cast<std::uint8_t>(c.seed);
+    sweep.idle_age = 1 + static_cast<int>(c.page_count);
+    sweep.is_restart = c.page % 8 == 0;
+    if (c.page % 3 == 0) mark_all_idle(*store_);
+    std::uint64_t counted = 0;
+    for (const auto& row : sweep_ages(*store_, sweep))
+      for (const std::uint64_t count : row) counted += count;
+    // What stands in a shared slot counts once, the pages that share it do not.
+    const StoreSums sums = store_->sums();
+    const std::int64_t expected =
+        sums.stored_pages - sums.same_pages - sums.shared_pages + sums.shared_slots;
+    return static_cast<std::int64_t>(counted) == expected ? std::string()
+                                                          : "the census has other contents";
+  }
+  [[nodiscard]] std::uint64_t bytes_away() const {
+    std::uint64_t sum = 0;
+    const std::uint64_t end = store_->regions().cluster_end;
+    for (std::uint64_t slot = store_->next_touched_slot(0, end); slot < end;
+         slot = store_->next_touched_slot(slot + 1, end)) {
+      const SlotWord word = store_->word_of_slot({slot});
+      if (word.state() == SlotState::WrittenBack) sum += stored_bytes(bytes_written_back(word));
+      if (word.state() == SlotState::ClusterWrittenBack) sum += stored_bytes(word.written_bytes());
+    }
+    return sum;
+  }
+
   std::string reopen() {
     const StoreSums sums = store_->sums();
-    auto opened = Store::open(FileDescriptor(::dup(store_->arena_descriptor())), kLanes);
-    if (!opened) return failure("open", opened.error());
+    const StoreConfig config = store_->config();
+    FileDescriptor memfd(::dup(store_->arena_descriptor()));
+    brought_back_ = brought_back();
+    store_.reset();
+    auto opened = Store::open(std::move(memfd), kLanes, make_backing(config));
+    if (!opened) std::abort();  // There is nothing to go on with.
     store_ = std::move(*opened);
+    if (store_->needs_dedup_index()) store_->rebuild_dedup_index(stop_);
     store_->pool().set_limit_pages(limit_pages_);
     has_reserved_ = false;
     return store_->sums() == sums ? std::string() : "sums differ after recovery";
@@ -289,12 +379,15 @@ class StoreModel {
     return fmt::format("{} failed with errno {}", what, error.code);
   }
 
-  std::unique_ptr<Store> store_;
+  FakeDisk disk_{kDiskBlocks};
+  std::unique_ptr<Store> store_;  // Before the disk it ends.
   std::map<std::uint64_t, Page> pages_;
   std::uint64_t limit_pages_ = 0;
   bool has_reserved_ = false;
   StopSignal stop_{false};
   std::uint64_t changed_in_background_ = 0;
+  std::uint64_t written_back_ = 0;
+  std::uint64_t brought_back_ = 0;
 };
 
 }  // namespace uzram

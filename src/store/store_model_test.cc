@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random commands on a store and on a std::map at once. UZRAM_SEED repeats one run.
+// Random commands on a store and on a std::map at once. UZRAM_SEED repeats one run;
+// UZRAM_MODEL_STEPS=5000000 makes a long one of it.
 #include "store/store_model.h"
 
 #include <gtest/gtest.h>
@@ -41,6 +42,10 @@ void run_commands(const StoreConfig& config, std::uint64_t seed, int command_cou
   }
   ASSERT_EQ(model.compare_all(), "") << current_run;
   EXPECT_GT(model.changed_in_background(), 0U) << current_run;
+  if (!config.backing.where.empty()) {
+    EXPECT_GT(model.written_back(), 0U) << current_run;
+    EXPECT_GT(model.brought_back(), 0U) << current_run;
+  }
   std::signal(SIGABRT, SIG_DFL);
 }
 
@@ -52,20 +57,38 @@ std::uint64_t first_seed() {
 // Two algorithms, the second for recompression.
 using Algorithms = std::pair<const char*, const char*>;
 
+int step_count(int usual) {
+  const char* given = std::getenv("UZRAM_MODEL_STEPS");
+  return given == nullptr ? usual : static_cast<int>(std::strtol(given, nullptr, 10));
+}
+
+StoreConfig config_with_everything(const char* first, const char* second) {
+  StoreConfig config = config_of(first, second, kModelPages);
+  config.uses_dedup = true;
+  config.tracks_access = true;
+  StoreModel::choose_disk(config);
+  return config;
+}
+
 class StoreModelRun : public testing::TestWithParam<Algorithms> {};
 
 TEST_P(StoreModelRun, AgreesWithAMap) {
   constexpr std::uint64_t kRuns = 4;
   const std::uint64_t first = first_seed();
   for (std::uint64_t seed = first; seed < first + kRuns && !HasFatalFailure(); ++seed)
-    run_commands(config_of(GetParam().first, GetParam().second, kModelPages), seed,
-                 UZ_UNDER_SANITIZER ? 300 : 1000);
+    run_commands(config_with_everything(GetParam().first, GetParam().second), seed,
+                 step_count(UZ_UNDER_SANITIZER ? 300 : 1000));
 }
 
 TEST(StoreModel, AgreesWithAMapWithoutPageChecks) {
-  StoreConfig config = config_of("lz4", "zstd", kModelPages);
+  StoreConfig config = config_with_everything("lz4", "zstd");
   config.has_page_checks = false;
-  run_commands(config, first_seed(), 1000);
+  config.backing.encrypts = false;
+  run_commands(config, first_seed(), step_count(1000));
+}
+
+TEST(StoreModel, AgreesWithAMapWithoutDeduplicationAndBackingStore) {
+  run_commands(config_of("lz4", "zstd", kModelPages), first_seed(), step_count(1000));
 }
 
 std::string algorithm_names(const testing::TestParamInfo<Algorithms>& row) {
