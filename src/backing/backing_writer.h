@@ -34,7 +34,8 @@ class BackingListener {
 
 class BackingWriter {
  public:
-  // At most `most_in_flight` runs, at least one, are on their way at a time. Errors: std::bad_alloc.
+  // At most `most_in_flight` runs, at least one, are on their way at a time. Errors:
+  // std::bad_alloc.
   BackingWriter(BackingSpace& space, BackingListener& listener,
                 std::size_t most_in_flight = ~std::size_t{0});
   // Flushes.

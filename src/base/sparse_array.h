@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // base/sparse_array.h: a large zeroed array that costs memory only where it is written.
 //
-// What:    private anonymous pages, made when first touched, never swapped for huge ones. Not in core
-//          dumps. Not here: what must outlive a crash (pool/arena.h).
+// What:    private anonymous pages, made when first touched, never swapped for huge ones. Not in
+//          core dumps. Not here: what must outlive a crash (pool/arena.h).
 // Shapes:  T for which all-zero bytes are a valid value.
 // Errors:  create -> ENOMEM for addresses; memory itself is taken on first touch.
 // Threads: elements are synchronized by their owners.

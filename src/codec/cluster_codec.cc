@@ -122,7 +122,8 @@ class ZstdClusterDecompressor final : public ClusterDecompressor {
       const std::size_t expected_bytes =
           std::min(output_.size, (block + 1) * kClusterBlockPages * kPageBytes);
       if (input_.size < input_.pos || input_.size > packed_.size()) return fail(EBADMSG);
-      // One call may stop early although there is more input: it returns when it has given something.
+      // One call may stop early although there is more input: it returns when it has given
+      // something.
       while (output_.pos < expected_bytes && input_.pos < input_.size) {
         const std::size_t before = output_.pos + input_.pos;
         if (ZSTD_isError(ZSTD_decompressStream(context_, &output_, &input_))) return fail(EBADMSG);

@@ -2,11 +2,11 @@
 // codec/cluster_codec.h: several pages packed as one, so that any page can be had without
 // unpacking those behind it.
 //
-// What:    zstd over 2 to 32 pages. Every kClusterBlockPages pages end a block: with the packed bytes up
-//          to there, all pages so far can be unpacked. Blocks see what came before, so the ends
-//          cost no ratio. Not here: which pages, checks, where the bytes live (store/).
-// Shapes:  packed cluster = 1 byte page count | 1 byte zero | 3 bytes end of each block but the last,
-//          from the start of the packed cluster | one zstd frame without magic number.
+// What:    zstd over 2 to 32 pages. Every kClusterBlockPages pages end a block: with the packed
+//          bytes up to there, all pages so far can be unpacked. Blocks see what came before, so the
+//          ends cost no ratio. Not here: which pages, checks, where the bytes live (store/).
+// Shapes:  packed cluster = 1 byte page count | 1 byte zero | 3 bytes end of each block but the
+//          last, from the start of the packed cluster | one zstd frame without magic number.
 // Units:   bytes, numbers little-endian.
 // Errors:  make -> EINVAL for a level that zstd does not have, ENOMEM. start, unpack_until ->
 //          EBADMSG for bytes that are no packed cluster; any bytes are safe to pass.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // device/backing_health.h: whether the policy should try to write pages back.
 //
-// What:    from what the store shows and how the last writebacks went. A store that failed or stalls
-//          is left alone for kPatience, and then one step tries again; one that was full is tried
-//          again when blocks have become free.
+// What:    from what the store shows and how the last writebacks went. A store that failed or
+//          stalls is left alone for kPatience, and then one step tries again; one that was full is
+//          tried again when blocks have become free.
 // Threads: a value; nothing is shared.
 // Proof:   policy_runner_test.cc.
 #pragma once

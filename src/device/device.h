@@ -106,13 +106,13 @@ class Device {
   // Sets the algorithm that recompression uses at a priority. Errors: EINVAL unknown name, or
   // priority not 1..3; EBUSY after set_disksize.
   Result<void> set_recompression_algorithm(std::string_view name, int priority);
-  // Whether the time of each page's last access is kept, in 4 bytes a page (off unless switched on).
-  // Errors: EBUSY after set_disksize.
+  // Whether the time of each page's last access is kept, in 4 bytes a page (off unless switched
+  // on). Errors: EBUSY after set_disksize.
   Result<void> set_access_tracking(bool is_on);
   [[nodiscard]] bool tracks_access() const;
   // Opens the store that cold pages are written back to: a block device, a file, or nbd:// and
-  // nbd+unix://. Errors: EBUSY after set_disksize, or somebody else uses it; ENOTBLK, EINVAL and those
-  // of open: nothing has changed then.
+  // nbd+unix://. Errors: EBUSY after set_disksize, or somebody else uses it; ENOTBLK, EINVAL and
+  // those of open: nothing has changed then.
   Result<void> set_backing(const std::string& where);
   // What was given to set_backing; empty when there is none.
   [[nodiscard]] std::string backing() const;
@@ -182,13 +182,13 @@ class Device {
   Result<BackgroundOutcome> make_clusters(const ClusterRequest& request);
   // Advances the ages of pages and counts them.
   Result<SlotCensus> sweep_ages(const AgeSweep& sweep);
-  // Errors: ENODEV no backing store; EIO the limit is used up, at the start or in the middle; ERANGE a
-  // page outside the device, or a range that ends before it begins; ENOSPC the store is full;
-  // otherwise the store's last error, after all other pages were tried.
+  // Errors: ENODEV no backing store; EIO the limit is used up, at the start or in the middle;
+  // ERANGE a page outside the device, or a range that ends before it begins; ENOSPC the store is
+  // full; otherwise the store's last error, after all other pages were tried.
   Result<WritebackOutcome> write_back(const WritebackRequest& request);
-  // Whether the device does all of this by itself, and how (off unless switched on): "on", "off", or
-  // "on" and settings as docs/policy.md has them. At any time; before disksize it waits for that, and
-  // reset switches it off. After an error nothing has changed.
+  // Whether the device does all of this by itself, and how (off unless switched on): "on", "off",
+  // or "on" and settings as docs/policy.md has them. At any time; before disksize it waits for
+  // that, and reset switches it off. After an error nothing has changed.
   tl::expected<void, PolicyRefusal> set_policy(std::string_view line);
   // The settings in one line that set_policy takes, each of them; "off".
   [[nodiscard]] std::string policy() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device does after the write, as its callers see it: settings, limits, numbers, and an end in
-// bounded time whatever the backing store does.
+// What a device does after the write, as its callers see it: settings, limits, numbers, and an end
+// in bounded time whatever the backing store does.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 

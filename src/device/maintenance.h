@@ -2,9 +2,10 @@
 // device/maintenance.h: the thread that keeps a store's memory tidy behind the requests.
 //
 // What:    while pages change it lets the store give back empty pages and compact from time to
-//          time, and once more at rest, together with what is better done when nobody waits: packing
-//          mostly dead clusters again, telling the backing store which blocks are free. After a
-//          crash it finds out what content there is, for deduplication. An idle device never wakes it.
+//          time, and once more at rest, together with what is better done when nobody waits:
+//          packing mostly dead clusters again, telling the backing store which blocks are free.
+//          After a crash it finds out what content there is, for deduplication. An idle device
+//          never wakes it.
 // Threads: poke from any thread; costs one relaxed load while a round is already due.
 #pragma once
 

@@ -4,10 +4,11 @@
 // What:    a look gathers a snapshot, asks decide(), does the steps through the store's interfaces,
 //          and keeps their results for the next decision. Not here: the decisions (policy/), the
 //          thread that looks and sleeps (policy_thread.h).
-// Shapes:  off at first. The census is that of the last sweep, on which decide() relies. A step that
-//          stopped for its budget goes on there the next time, but recompression, which takes the
-//          largest pages first and so begins again. The CPU that a step may use is meant for pages;
-//          the way past those that it does not want comes on top, and is paid for by later rounds.
+// Shapes:  off at first. The census is that of the last sweep, on which decide() relies. A step
+//          that stopped for its budget goes on there the next time, but recompression, which takes
+//          the largest pages first and so begins again. The CPU that a step may use is meant for
+//          pages; the way past those that it does not want comes on top, and is paid for by later
+//          rounds.
 // Quiet:   the time since the last request is that since a look which found the counter changed, so
 //          it is never too long, and costs requests nothing.
 // Errors:  of a step: it is told to explain(), and its stage rests until ages have advanced; the

@@ -2,7 +2,8 @@
 // device/policy_runner_fixture.h: a store that is looked after, in tests: clocks, pressure and the
 // backing store are moved by hand.
 //
-// What:    BackgroundTest with a PolicyRunner that looks whenever it wants to, on a clock of its own.
+// What:    BackgroundTest with a PolicyRunner that looks whenever it wants to, on a clock of its
+//          own.
 // Threads: none of its own.
 #pragma once
 

@@ -4,12 +4,12 @@
 // What:    starts with the policy and ends with it; sleeps until the time that each look names, or
 //          until the settings change.
 // Priority: nice 19. Not the idle class: a thread of that class that is preempted while it holds a
-//          page might not run again for as long as others want the processor, and a request for that
-//          page would wait as long.
+//          page might not run again for as long as others want the processor, and a request for
+//          that page would wait as long.
 // Errors:  set -> EAGAIN no thread can be made; nothing has changed then.
-// Threads: set and end by one thread at a time; explain from any thread. set does not wait for a step
-//          that is at work, end does: at most for one page, and for requests to a backing store,
-//          which end early once that is shut down.
+// Threads: set and end by one thread at a time; explain from any thread. set does not wait for a
+//          step that is at work, end does: at most for one page, and for requests to a backing
+//          store, which end early once that is shut down.
 // Proof:   policy_thread_test.cc, device_policy_thread_test.cc.
 #pragma once
 

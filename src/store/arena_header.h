@@ -2,8 +2,8 @@
 // store/arena_header.h: the first bytes of an arena: what a new process must know to open it.
 //
 // Shapes: header page(s) with the dictionaries and the backing store's name behind the fixed part |
-//         slot table | records of the backing store's blocks | pool, from a multiple of kSpanBytes. All by offset; all but the touched
-//         pages are holes.
+//         slot table | records of the backing store's blocks | pool, from a multiple of kSpanBytes.
+//         All by offset; all but the touched pages are holes.
 // Units:  bytes, from the start of the arena.
 // Errors: read -> EINVAL when it is not an arena of this version or when it is damaged.
 // Laws:   2.

@@ -5,8 +5,9 @@
 //          neighbours here, or go on unpacking where the last one stopped. Not here: where a
 //          cluster's bytes are (store.cc).
 // Shapes:  a few entries, each one cluster: its packed stream, its pages, the context between them.
-// Threads: an Entry belongs to whoever holds it. Nobody waits for another's unpacking: whoever meets
-//          a cluster that is being unpacked takes another entry, and waits only when all are taken.
+// Threads: an Entry belongs to whoever holds it. Nobody waits for another's unpacking: whoever
+//          meets a cluster that is being unpacked takes another entry, and waits only when all are
+//          taken.
 // Memory:  made by prepare, before the first cluster exists; reading allocates nothing.
 // Laws:    4, 5.
 // Proof:   cluster_cache_test.cc, store_cluster_test.cc.

@@ -53,8 +53,8 @@ class ClusterMaker {
            (request_.most_pages && outcome_.tried_pages >= *request_.most_pages);
   }
   [[nodiscard]] bool is_done() { return must_end() || cpu_.is_spent(); }
-  // Where CPU that is spent ends the walk: in the middle of a group it would leave pages behind that
-  // have lost their neighbours.
+  // Where CPU that is spent ends the walk: in the middle of a group it would leave pages behind
+  // that have lost their neighbours.
   [[nodiscard]] bool is_between_groups(std::uint64_t slot) const {
     return count_ == 0 || is_far(slot);
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/cluster_object.h: a packed cluster as objects of the pool.
 //
-// What:    a cluster is larger than a pool object may be, so it is a chain: whole pages (pieces), and
-//          a head that says where they are and holds the rest. Not here: what is in the bytes
+// What:    a cluster is larger than a pool object may be, so it is a chain: whole pages (pieces),
+//          and a head that says where they are and holds the rest. Not here: what is in the bytes
 //          (codec/cluster_codec.h), which pages are members (the slot table).
-// Shapes:  stream = 8 bytes check (XXH3 of what follows) | packed cluster | zeros to a multiple of 16,
-//          or to the end of the last piece. Piece i holds stream bytes [i * 4096, (i + 1) * 4096).
-//          head = one 8-byte handle for each piece | the stream's bytes behind the pieces.
+// Shapes:  stream = 8 bytes check (XXH3 of what follows) | packed cluster | zeros to a multiple of
+//          16, or to the end of the last piece. Piece i holds stream bytes [i * 4096, (i + 1) *
+//          4096). head = one 8-byte handle for each piece | the stream's bytes behind the pieces.
 // Errors:  build -> as Pool::allocate, and nothing is kept.
 // Threads: as the pool; the caller holds the cluster's slot, or owns a word not yet published.
 // Laws:    2 (a new process finds the pieces through the head), 3, 7.
@@ -43,8 +43,8 @@ class ClusterObjects {
  public:
   explicit ClusterObjects(Pool& pool) : pool_(pool) {}
 
-  // `stream` has kClusterCheckBytes of room in front of the packed cluster, which are filled in, and
-  // room for the shape's stream_bytes. Requires: packed_bytes fit a word (kMostClusterPieces).
+  // `stream` has kClusterCheckBytes of room in front of the packed cluster, which are filled in,
+  // and room for the shape's stream_bytes. Requires: packed_bytes fit a word (kMostClusterPieces).
   Result<SlotWord> build(MutableBytes stream, std::size_t packed_bytes, PageCheckFunction check,
                          LimitRule rule);
   // Puts the stream's bytes into the front of `stream`. Returns: its size; 0 when there is no room.

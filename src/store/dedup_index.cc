@@ -61,8 +61,9 @@ bool DedupIndex::try_put(std::uint64_t bucket, std::uint64_t entry) {
   return false;
 }
 
-// Puts the entry where another one is that has room in its other bucket. Buckets that were not split
-// yet have twice the entries of those that were: without this a tenth of all contents found no room.
+// Puts the entry where another one is that has room in its other bucket. Buckets that were not
+// split yet have twice the entries of those that were: without this a tenth of all contents found
+// no room.
 bool DedupIndex::try_displace(std::uint64_t bucket, std::uint64_t entry) {
   for (std::atomic<std::uint64_t>& place : buckets_[bucket].entries) {
     const std::uint64_t other = place.load(std::memory_order_relaxed);

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/dedup_index.h: where content like this may be stored already.
 //
-// What:    from a hash of a page's content to slots that may hold the same. A hint: what it finds is
-//          compared byte for byte by the store, what it misses is stored twice. Not here: sharing
-//          (store_dedup.cc).
-// Shapes:  buckets of eight 8-byte entries, a cache line; every content has two buckets to be in. They
-//          grow one by one with the entries (linear hashing), so a large empty device costs nothing.
+// What:    from a hash of a page's content to slots that may hold the same. A hint: what it finds
+//          is compared byte for byte by the store, what it misses is stored twice. Not here:
+//          sharing (store_dedup.cc).
+// Shapes:  buckets of eight 8-byte entries, a cache line; every content has two buckets to be in.
+//          They grow one by one with the entries (linear hashing), so a large empty device costs
+//          nothing.
 // Units:   with kMostLoad and a 4-byte tag for each slot, at most 16 bytes a unique page.
 // Threads: every member from any thread, without locks: entries are single words. An entry that is
 //          being moved to a new bucket may be missed.
 // Memory:  sparse; nothing allocates after create.
 // Laws:    2: rebuilt from slots after a crash.
 // Proof:   dedup_index_test.cc.
-// Source:  W. Litwin, Linear hashing (1980); two choices as in Azar et al. (1994), and moving an entry
-//          to its other bucket as in cuckoo hashing (Pagh and Rodler, 2001), one step far.
+// Source:  W. Litwin, Linear hashing (1980); two choices as in Azar et al. (1994), and moving an
+//          entry to its other bucket as in cuckoo hashing (Pagh and Rodler, 2001), one step far.
 #pragma once
 
 #include <array>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/page_ages.h: which pages are idle, and how old they are.
 //
-// What:    idle marks as the kernel's `idle` attribute sets them; ages as the policy's sweeps advance
-//          them; a census of pages by form and age; what one page is, for block_state. Not here: which
-//          ages sweep when (policy/age_ladder.h), what happens to old pages.
+// What:    idle marks as the kernel's `idle` attribute sets them; ages as the policy's sweeps
+//          advance them; a census of pages by form and age; what one page is, for block_state. Not
+//          here: which ages sweep when (policy/age_ladder.h), what happens to old pages.
 // Shapes:  ages are 0 to SlotWord::kMostAge. Same-filled and written-back pages have no idle mark.
 // Threads: from any thread, while pages are read and written; each word changes by itself.
 // Proof:   page_ages_test.cc.

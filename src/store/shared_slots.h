@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/shared_slots.h: who uses the shared slots and the cluster slots of a table.
 //
-// What:    a count of users for each slot: pages that have the content in common; living members of a
-//          cluster. The words say the same and are the truth; the counts save asking them all.
+// What:    a count of users for each slot: pages that have the content in common; living members of
+//          a cluster. The words say the same and are the truth; the counts save asking them all.
 // Threads: every member from any thread.
 // Memory:  nothing allocates after create.
 // Laws:    1, 2, 6.

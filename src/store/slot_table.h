@@ -5,8 +5,8 @@
 // What:    busy is held while one slot's object is read, copied or moved; claimed while one page is
 //          read, changed and compressed again. A page's own locks are no other page's business; the
 //          lock of a shared or cluster slot is held for a copy of packed bytes, never while
-//          (de)compressing. Lock order: page, shared slot, cluster slot. A word on a table page that
-//          was never written must not even be read (reading would make the page resident):
+//          (de)compressing. Lock order: page, shared slot, cluster slot. A word on a table page
+//          that was never written must not even be read (reading would make the page resident):
 //          is_touched says so.
 // Shapes:  the device's pages, then shared slots, then cluster slots, each from a multiple of
 //          kSlotsPerTablePage (SlotRegions).
@@ -51,8 +51,8 @@ class Backoff {
 
 inline constexpr std::uint64_t kSlotsPerTablePage = kPageBytes / sizeof(std::uint64_t);
 
-// Which slots are what. Shared content and clusters have at least one page each, so as many of those
-// slots are enough, and one more for the cluster that takes the place of others.
+// Which slots are what. Shared content and clusters have at least one page each, so as many of
+// those slots are enough, and one more for the cluster that takes the place of others.
 struct SlotRegions {
   explicit constexpr SlotRegions(std::uint64_t disk_pages)
       : pages_end(disk_pages),
@@ -131,7 +131,8 @@ class SlotTable {
         .without(SlotWord::kClaimed);
   }
   // Replaces the word if it is still marked, that is, if nobody has read or written the page since:
-  // it is as old as before. Returns: the old word, its object the caller's to free; nullopt when nothing was done.
+  // it is as old as before. Returns: the old word, its object the caller's to free; nullopt when
+  // nothing was done.
   [[nodiscard]] std::optional<SlotWord> publish_marked(PageIndex page, SlotWord fresh) {
     // An unmarked word is put back as it was.
     const SlotWord word = exchange(page, SlotWord::kBusy, [fresh](SlotWord old) {

@@ -9,7 +9,7 @@
 // Shapes:  from bit 0:
 //     4 state         SlotState
 //     1 busy          a reader or a mover uses the object; the word stays until it is cleared
-//     1 claimed       a partial write has read the page and will replace it; whole-page writers wait
+//     1 claimed       a partial write has read the page and will replace it; other writers wait
 //     1 marked        chosen for work in the background; every access and every publish clears it
 //     1 idle          not accessed since it was marked idle
 //     2 priority      which of the device's algorithms packed the page

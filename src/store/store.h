@@ -169,11 +169,11 @@ class Store {
   // changed. Errors: EIO.
   Result<bool> read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out);
   // The same for what the slot has in the pool, as it is: a packed or raw page, or the stream of a
-  // cluster, without unpacking. Returns: its bytes in `out`; 0 when the word has changed. Errors: EIO
-  // when its check does not hold.
+  // cluster, without unpacking. Returns: its bytes in `out`; 0 when the word has changed. Errors:
+  // EIO when its check does not hold.
   Result<std::size_t> copy_and_mark(PageIndex slot, SlotWord seen, MutableBytes out);
-  // Publishes a word if the slot is still marked, and drops the old content; the age stays. Returns:
-  // whether it did; if not, the new content is the caller's to drop.
+  // Publishes a word if the slot is still marked, and drops the old content; the age stays.
+  // Returns: whether it did; if not, the new content is the caller's to drop.
   bool replace_marked(PageIndex slot, SlotWord fresh);
   // Ends a mark without a change of the content: the slot is not idle any more, and gets the flags.
   // It stays as old as it is.
@@ -276,7 +276,8 @@ class Store {
   std::optional<Away> find_away(PageIndex page);
   std::optional<Away> away_of(PageIndex slot, SlotWord word) const;
   // Reads a page from the backing store, and brings it back to memory, with neighbours that lie in
-  // the same blocks. Returns: false when it has changed meanwhile, and the caller should look again.
+  // the same blocks. Returns: false when it has changed meanwhile, and the caller should look
+  // again.
   Result<bool> read_away(PageIndex page, PageBuffer out);
   Result<bool> read_away_page(const Away& away, PageIndex page, PageBuffer out);
   Result<bool> read_away_cluster(const Away& away, PageBuffer out);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that happens after the write, while many threads write and read the same pages.
 //
-// A page holds a version; pages with the same version hold the same bytes, so most content is shared
-// most of the time. A reader that begins after a version was acknowledged sees it or a later one.
+// A page holds a version; pages with the same version hold the same bytes, so most content is
+// shared most of the time. A reader that begins after a version was acknowledged sees it or a later
+// one.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -170,7 +171,8 @@ TEST_F(StoreBackgroundThread, EndsSharedContentWhileOthersJoinIt) {
   expect_sound();
 }
 
-// A store so small that its blocks are used again at once, and memory so small that pages stay there.
+// A store so small that its blocks are used again at once, and memory so small that pages stay
+// there.
 TEST_F(StoreBackgroundThread, UsesBlocksAgainThatOthersAreReading) {
   store_.reset();
   disk_ = std::make_unique<FakeDisk>(70);

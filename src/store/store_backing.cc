@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading what was written back, and bringing it to memory again.
 //
-// No slot is held, and no lane taken, while the store is asked. What was read is what the page was when
-// its slot was looked at, if the generation of its block is still the same afterwards.
+// No slot is held, and no lane taken, while the store is asked. What was read is what the page was
+// when its slot was looked at, if the generation of its block is still the same afterwards.
 #include <algorithm>
 #include <cstring>
 

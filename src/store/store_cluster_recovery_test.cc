@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arenas with clusters as a crash or broken memory may leave them: what is intact is kept; a damaged
-// page is lost alone, a damaged cluster with its members.
+// Arenas with clusters as a crash or broken memory may leave them: what is intact is kept; a
+// damaged page is lost alone, a damaged cluster with its members.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deduplication: pages with the same content share it.
 //
-// A write whose content is stored already, somewhere, makes its page say Shared, and the page that had
-// the content too. What is shared stands in a shared slot, and can be moved, recompressed, packed into
-// a cluster or written back like a page of its own. The index is only a hint: every candidate is
-// unpacked and compared.
+// A write whose content is stored already, somewhere, makes its page say Shared, and the page that
+// had the content too. What is shared stands in a shared slot, and can be moved, recompressed,
+// packed into a cluster or written back like a page of its own. The index is only a hint: every
+// candidate is unpacked and compared.
 #include <cstring>
 
 #include "base/check.h"
@@ -67,8 +67,8 @@ std::optional<PageIndex> Store::share_page(ReadLane& lane, PageIndex other, Page
   counters_.replace(word, sharing);
   dedup_->clear(other);
   table_.release(other, sharing.with(claim.bits()));
-  // Not before: after a crash, a page that had found the slot earlier would share what `other` still
-  // says is its own.
+  // Not before: after a crash, a page that had found the slot earlier would share what `other`
+  // still says is its own.
   dedup_->set(*slot, tag);
   return slot;
 }

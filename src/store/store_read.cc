@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading: from a slot word to a page's bytes.
 //
-// A page's own object is unpacked while the page's slot is held: that is nobody else's business. What
-// several pages have in common is copied out first, and unpacked after every slot was let go.
+// A page's own object is unpacked while the page's slot is held: that is nobody else's business.
+// What several pages have in common is copied out first, and unpacked after every slot was let go.
 #include <cstring>
 
 #include "base/check.h"
@@ -124,8 +124,8 @@ Result<void> Store::read_page(ReadLane& lane, PageIndex page, PageBuffer out) {
   return done;
 }
 
-// A page that is on the backing store is read without a lane: if the store stalls, readers of memory
-// still find theirs.
+// A page that is on the backing store is read without a lane: if the store stalls, readers of
+// memory still find theirs.
 Result<void> Store::read_with(std::optional<LaneHolder<ReadLane>>& lane, PageIndex page,
                               PageBuffer out) {
   for (;;) {

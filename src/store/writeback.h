@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // store/writeback.h: moves cold pages to the backing store.
 //
-// What:    single pages, shared contents and whole clusters that a filter wants, or pages by number.
-//          Packed pages stay packed and share blocks; a cluster goes as one object when all its pages
-//          are wanted. Not here: how objects lie on the store (backing/), how they come back
-//          (store_backing.cc), the kernel's limit and its units (device/).
-// Errors:  in the outcome: ENODEV no backing store; ENOSPC it is full; otherwise the last error of the store, after all other pages were tried. A page that could not be
-//          written stays in memory.
-// Threads: one at a time: holds the store's background mutex. Pages that are used meanwhile are left
-//          where they are.
+// What:    single pages, shared contents and whole clusters that a filter wants, or pages by
+//          number. Packed pages stay packed and share blocks; a cluster goes as one object when all
+//          its pages are wanted. Not here: how objects lie on the store (backing/), how they come
+//          back (store_backing.cc), the kernel's limit and its units (device/).
+// Errors:  in the outcome: ENODEV no backing store; ENOSPC it is full; otherwise the last error of
+//          the store, after all other pages were tried. A page that could not be written stays in
+//          memory.
+// Threads: one at a time: holds the store's background mutex. Pages that are used meanwhile are
+//          left where they are.
 // Memory:  a page or a cluster while it runs, and what the store's writer has.
 // Laws:    3, 4, 7.
 // Proof:   writeback_test.cc, writeback_fault_test.cc, store_model_test.cc.

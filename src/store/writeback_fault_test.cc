@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Backing stores that fail, stall, fill up, lie and vanish, in the middle of writes and of reads: no
-// page is lost or changed unless its only copy was there, and then it alone.
+// Backing stores that fail, stall, fill up, lie and vanish, in the middle of writes and of reads:
+// no page is lost or changed unless its only copy was there, and then it alone.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -247,8 +247,8 @@ TEST_F(WritebackFault, GivesUpOnReadsThatDoNotEnd) {
   expect_content();
 }
 
-// Parts of pages need the store, and pages that come back need a lane to be packed: with one of each
-// they must not wait for each other.
+// Parts of pages need the store, and pages that come back need a lane to be packed: with one of
+// each they must not wait for each other.
 TEST_F(WritebackFault, DoesNotWaitForItself) {
   options_.reader_count = 1;
   make_backed(config_of("lz4", "zstd", 200), 1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// store/writeback_fixture.h: a store with a backing store that fails and stalls when a test says so.
+// store/writeback_fixture.h: a store with a backing store that fails and stalls when a test says
+// so.
 //
 // What:    BackgroundTest over a FakeDisk: writing back, opening again with the disk or without it,
 //          and the law that the blocks in use are exactly those that slot words name.

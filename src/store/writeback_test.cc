@@ -263,7 +263,8 @@ TEST_F(WritebackPages, OfBadContentStayWhereTheyAre) {
 // --- limits --------------------------------------------------------------------------------------
 
 TEST_F(WritebackPages, TakeNoMoreBlocksThanAllowed) {
-  // Sizes that tempt: many small ones, a little more than half a block, whole blocks, and all mixed.
+  // Sizes that tempt: many small ones, a little more than half a block, whole blocks, and all
+  // mixed.
   for (const std::size_t random_bytes : {20, 40, 2020, 2040, 3000, 4096, 0}) {
     for (const std::uint64_t most : {0, 1, 2, 3, 7, 65, 130}) {
       make_backed(config_of("lz4", "zstd", 1200));
