@@ -3,8 +3,9 @@
 //
 // What: a Command is made from a few bytes, so any byte string is a run: of store_model_test.cc
 //       from a seed, of store_fuzz.cc from a file. After each command the laws hold and what it
-//       touched reads as in the map. The first difference is returned as a sentence. Pages are written
-//       back to a small disk in memory, whose writes fail now and then, and come back when they are read.
+//       touched reads as in the map. The first difference is returned as a sentence. Pages are
+//       written back to a small disk in memory, whose writes fail now and then, and come back when
+//       they are read.
 #pragma once
 
 #include <fmt/format.h>
