@@ -2,9 +2,15 @@
 // Any bytes as a sequence of attribute writes, with data in between; after each the laws hold.
 //
 // Shapes: commands of one byte (an attribute's row, or one of the data commands); for an attribute
-//         one byte of length and that many bytes of text.
+//         one byte of length and that many bytes of text. Whatever is written to backing_dev, it
+//         becomes a file of our own.
+#include <unistd.h>
+
 #include <array>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +39,24 @@ class Input {
   std::string_view text_;
 };
 
+// What pages are written back to; its content goes, so the input must not name it.
+class BackingFile {
+ public:
+  BackingFile() {
+    const int descriptor = ::mkstemp(path_.data());
+    UZ_CHECK(descriptor >= 0);
+    UZ_CHECK(::ftruncate(descriptor, off_t{1} << 20) == 0);
+    ::close(descriptor);
+  }
+  BackingFile(const BackingFile&) = delete;
+  BackingFile& operator=(const BackingFile&) = delete;
+  ~BackingFile() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = std::filesystem::temp_directory_path() / "uzram-attribute-fuzz-XXXXXX";
+};
+
 void touch_data(Device& device, std::uint8_t seed) {
   if (!device.is_initialised()) return;
   std::vector<std::byte> page(kPageBytes);
@@ -50,7 +74,9 @@ void store_text(Device& device, const Attribute& attribute, std::string_view tex
   const std::string before = device.is_initialised() ? *show_attribute(device, "disksize") : "";
   // A dictionary's path would let the input choose what this process reads.
   if (text.find("dict") != std::string_view::npos) return;
-  const InputResult<void> outcome = attribute.store(device, text);
+  static const BackingFile backing;
+  const bool is_backing = attribute.name == "backing_dev";
+  const InputResult<void> outcome = attribute.store(device, is_backing ? backing.path() : text);
   if (outcome) {
     if (device.disksize() > kMostDiskBytes) UZ_CHECK(device.reset().has_value());
     return;
