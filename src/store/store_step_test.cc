@@ -82,7 +82,9 @@ class StoreStep : public testing::Test {
 
   void SetUp() override {
     if (UZ_UNDER_SANITIZER) GTEST_SKIP() << "a sanitizer multiplies the instructions";
-    store_ = make_store(config_of("lz4", "zstd", kPages), 1);
+    StoreConfig config = config_of("lz4", "zstd", kPages);
+    config.uses_dedup = uses_dedup_;
+    store_ = make_store(config, 1);
     before_.resize(kPages);
     for (std::uint64_t page = 0; page < 12; ++page)
       put(page, page_of(page % 3 == 0 ? PageKind::Random : PageKind::Text, page));
@@ -162,6 +164,7 @@ class StoreStep : public testing::Test {
     was_new_ = is_new;
   }
 
+  bool uses_dedup_ = false;
   std::unique_ptr<Store> store_;
   Pages before_;
   int state_count_ = 0;
@@ -360,6 +363,66 @@ TEST_F(StoreStepBackground, MovesAClusterNextToAnother) {
       UZ_CHECK(store.word_of_slot(cluster).handle() != before);
     };
   });
+}
+
+// --- deduplication -------------------------------------------------------------------------------
+
+class StoreStepDedup : public StoreStepBackground {
+ protected:
+  StoreStepDedup() { uses_dedup_ = true; }
+  // Writes it to the page; the index knows what there is.
+  void step_through_write(std::uint64_t page, const Page& content, SlotState expected) {
+    step_through_prepared(page, content, [&](Store& store) {
+      const StopSignal stop{false};
+      store.rebuild_dedup_index(stop);
+      return [&store, &content, page, expected] {
+        UZ_CHECK(store.write({page}, content).has_value());
+        UZ_CHECK(store.word_of({page}).state() == expected);
+      };
+    });
+  }
+};
+
+TEST_F(StoreStepDedup, SharesAPackedPage) { step_through_write(40, before_[4], SlotState::Shared); }
+
+TEST_F(StoreStepDedup, SharesARawPageInPlaceOfAnother) {
+  step_through_write(8, before_[3], SlotState::Shared);
+}
+
+TEST_F(StoreStepDedup, SharesAMemberOfACluster) {
+  put_text(30, 34);
+  put_together_before({30, 31, 32, 33});
+  step_through_write(7, before_[32], SlotState::Shared);
+}
+
+TEST_F(StoreStepDedup, JoinsSharedContent) {
+  put(41, before_[3]);
+  ASSERT_EQ(store_->sums().shared_pages, 2);
+  step_through_write(40, before_[3], SlotState::Shared);
+}
+
+TEST_F(StoreStepDedup, WritesSharedContentAgain) {
+  put(41, before_[3]);
+  step_through_write(41, before_[3], SlotState::Shared);
+}
+
+TEST_F(StoreStepDedup, GoesFromOneSharedContentToAnother) {
+  put(41, before_[4]);
+  put(42, before_[3]);
+  step_through_write(41, before_[3], SlotState::Shared);
+}
+
+TEST_F(StoreStepDedup, LeavesSharedContent) {
+  put(41, before_[4]);
+  step_through_write(41, filled_page(77), SlotState::Same);
+}
+
+TEST_F(StoreStepDedup, EndsSharedContent) {
+  put(41, before_[4]);
+  store_->free({4}, 1);
+  before_[4] = Page{};
+  ASSERT_EQ(store_->sums().shared_slots, 1);
+  step_through(41, Page{}, [](Store& store) { store.free({41}, 1); });
 }
 
 }  // namespace
