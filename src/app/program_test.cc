@@ -129,6 +129,8 @@ INSTANTIATE_TEST_SUITE_P(
         WrongWords{{"create", "--size", "1G", "--set"}, "--set"},
         WrongWords{{"create", "--size", "1G", "--set", "use_dedup"}, "use_dedup=1"},
         WrongWords{{"create", "--size", "1G", "--set", "nothing=1"}, "use_dedup=1"},
+        WrongWords{{"policy"}, "uzram policy zram0"},
+        WrongWords{{"policy", "zram0", "--explian"}, "--explain"},
         WrongWords{{"map"}, "uzram map zram0"}, WrongWords{{"map", "zram0", "--width", "0"}, "512"},
         WrongWords{{"map", "zram0", "--width", "513"}, "512"},
         WrongWords{{"map", "zram0", "--width", "wide"}, "--width"},
@@ -282,6 +284,19 @@ TEST_F(ProgramWithServer, DrawsAMap) {
   EXPECT_EQ(json["cell_pages"], 1);
   out({"reset", "zram0"});
   EXPECT_EQ(uzram({"map", "zram0"}).exit_code, 2);
+}
+
+TEST_F(ProgramWithServer, ShowsAndChangesThePolicy) {
+  out({"create", "--size", "1M", "--policy", "on idle_after=5m"});
+  EXPECT_THAT(out({"policy", "zram0"}), StartsWith("on idle_after=5m "));
+  EXPECT_EQ(out({"policy", "zram0", "off"}), "");
+  EXPECT_EQ(out({"policy", "zram0"}), "off\n");
+  EXPECT_THAT(out({"policy", "zram0", "on", "cpu_percent=3", "--explain"}),
+              HasSubstr("fills with 3 % of one core"));
+  const Outcome refused = uzram({"policy", "zram0", "on", "cpu_percent=300"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("cpu_percent"));
+  EXPECT_THAT(out({"policy", "zram0"}), HasSubstr(" cpu_percent=3 "));
 }
 
 TEST_F(ProgramWithServer, PrintsALongAttributePartByPart) {

@@ -93,6 +93,13 @@ InputResult<void> take_check(PluginSettings& settings, std::string_view value) {
   return {};
 }
 
+InputResult<void> take_policy(PluginSettings& settings, std::string_view value) {
+  Device rehearsal(0);
+  InputResult<void> outcome = store_attribute(rehearsal, "policy", value);
+  if (outcome) settings.policy = value;
+  return outcome;
+}
+
 InputResult<void> take_control(PluginSettings& settings, std::string_view value) {
   if (value.empty()) {
     return refuse(EINVAL,
@@ -114,6 +121,8 @@ constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
               take_mem_limit},
     PluginKey{"check", "on|off", "verify each packed page when it is read (standard: on)",
               take_check},
+    PluginKey{"policy", "LINE", "what the disk does by itself, as uzram(1) has it (standard: off)",
+              take_policy},
     PluginKey{"control", "SOCKET", "serve the control socket of uzram(1) here", take_control},
 };
 
@@ -207,7 +216,8 @@ InputResult<void> apply_settings(const PluginSettings& settings, Device& device)
     return refuse(outcome.error().code, "check: the device has its disksize already");
   }
   device.set_mem_limit(settings.mem_limit_bytes);
-  return {};
+  if (settings.policy.empty()) return {};
+  return store_attribute(device, "policy", settings.policy);
 }
 
 std::string explain_disksize_error(const PluginSettings& settings, const Device& device, int code) {

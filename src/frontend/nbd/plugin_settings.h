@@ -31,6 +31,7 @@ struct PluginSettings {
   std::string dictionary_path;
   std::uint64_t mem_limit_bytes = 0;  // 0: no limit.
   bool has_page_checks = true;
+  std::string policy;        // A line of the attribute; empty: off.
   std::string control_path;  // Empty: no control socket.
 };
 
@@ -43,7 +44,7 @@ struct PluginKey {
 
 // In the order in which `--help` shows them. Names are unique. The first may be given without its
 // name.
-inline constexpr std::size_t kPluginKeyCount = 8;
+inline constexpr std::size_t kPluginKeyCount = 9;
 [[nodiscard]] const std::array<PluginKey, kPluginKeyCount>& plugin_keys();
 // The table as `nbdkit uzram --help` prints it.
 [[nodiscard]] const char* plugin_keys_help();

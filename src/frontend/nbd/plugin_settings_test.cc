@@ -142,6 +142,15 @@ TEST_F(PluginSettingsTest, ADictionaryIsReadOrTheFileIsNamed) {
   std::remove(path.c_str());
 }
 
+TEST_F(PluginSettingsTest, ThePolicyIsALineOfWords) {
+  EXPECT_THAT(refusal("policy", "yes"), HasSubstr("neither on nor off"));
+  EXPECT_THAT(refusal("policy", "on idle_after=soon"), HasSubstr("idle_after"));
+  take("policy", "on idle_after=5m");
+  Device device(0);
+  ASSERT_TRUE(apply_settings(settings_, device));
+  EXPECT_EQ(device.policy().substr(0, 17), "on idle_after=5m ");
+}
+
 TEST_F(PluginSettingsTest, TheHelpHasALineForEachKey) {
   const std::string help = plugin_keys_help();
   std::set<std::string_view> names;
