@@ -38,21 +38,27 @@ std::optional<Store::Away> Store::find_away(PageIndex page) {
   const SlotWord word = table_.hold(page);
   PageIndex slot = page;
   SlotWord content = word;
-  if (content.state() == SlotState::Shared) {
+  const bool is_shared = word.state() == SlotState::Shared;
+  if (is_shared) {
     slot = word.slot();
-    content = word_of_slot(slot);
+    content = table_.hold(slot);
   }
+  // The place and its generation belong together only while the word that names the place is held:
+  // otherwise the object could come back to memory in between, and another one take the place.
   std::optional<Away> away;
   if (content.state() == SlotState::Member) {
     const PageIndex cluster = content.slot();
-    away = away_of(cluster, word_of_slot(cluster));
+    const SlotWord cluster_word = table_.hold(cluster);
+    away = away_of(cluster, cluster_word);
     if (away) {
       away->member_number = content.member_number();
       away->serial = clusters_->serial(cluster);
     }
+    table_.release(cluster, cluster_word);
   } else {
     away = away_of(slot, content);
   }
+  if (is_shared) table_.release(slot, content.accessed());
   table_.release(page, word.accessed());
   return away;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backing/backing_writer.h"
 #include "base/check.h"
@@ -59,14 +60,16 @@ std::vector<PageRange> merged(std::vector<PageRange> ranges) {
 class Writeback final : public BackingListener {
  public:
   Writeback(Store& store, const WritebackRequest& request, const StopSignal& stop,
-            SparseArray<std::byte> room, SparseArray<std::uint8_t> wanted_members)
+            SparseArray<std::byte> room, SparseArray<std::uint8_t> wanted_members,
+            SparseArray<std::uint8_t> visited)
       : store_(store),
         request_(request),
         stop_(stop),
         ranges_(merged(request.ranges)),
         cpu_(request.most_cpu),
         room_(std::move(room)),
-        wanted_members_(std::move(wanted_members)) {}
+        wanted_members_(std::move(wanted_members)),
+        visited_(std::move(visited)) {}
 
   WritebackOutcome run() {
     const std::uint64_t blocks_before = store_.backing()->counters().blocks_written;
@@ -161,6 +164,8 @@ class Writeback final : public BackingListener {
   }
 
   bool write_page(PageIndex slot, SlotWord word) {
+    // Once: a second mark, for new content, would let the first ticket publish what is old.
+    if (std::exchange(visited_[slot.value], std::uint8_t{1}) != 0) return true;
     const MutableBytes room(room_.data(), room_.size());
     std::size_t bytes = kPageBytes;
     if (request_.keep_packed || word.state() == SlotState::Raw) {
@@ -212,6 +217,7 @@ class Writeback final : public BackingListener {
   CpuBudget cpu_;
   SparseArray<std::byte> room_;
   SparseArray<std::uint8_t> wanted_members_;
+  SparseArray<std::uint8_t> visited_;  // Pages and shared slots.
   BackingWriter* writer_ = nullptr;
   bool is_full_ = false;  // The store takes no more.
   bool is_over_ = false;  // The request does not want more.
@@ -229,12 +235,13 @@ WritebackOutcome write_back(Store& store, const WritebackRequest& request, const
   auto room = SparseArray<std::byte>::create(cluster_stream_room(kMostClusterPages) + kPageBytes);
   const SharedSlots& clusters = store.cluster_slots();
   auto wanted = SparseArray<std::uint8_t>::create(store.regions().cluster_end - clusters.begin());
-  if (!room || !wanted) {
+  auto visited = SparseArray<std::uint8_t>::create(store.regions().shared_end);
+  if (!room || !wanted || !visited) {
     failed.error = ENOMEM;
     return failed;
   }
   MutexLock lock(store.background_mutex());
-  Writeback work(store, request, stop, std::move(*room), std::move(*wanted));
+  Writeback work(store, request, stop, std::move(*room), std::move(*wanted), std::move(*visited));
   return work.run();
 }
 
