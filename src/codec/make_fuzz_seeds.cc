@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // make_fuzz_seeds DIR: writes DIR/decompress, DIR/roundtrip and DIR/cluster, the inputs that the
-// fuzzers start from. The libraries are not instrumented, so a fuzzer finds its way into their formats only from
-// real packed data.
+// fuzzers start from. The libraries are not instrumented, so a fuzzer finds its way into their
+// formats only from real packed data.
 #include <array>
 #include <cstdio>
 #include <filesystem>
