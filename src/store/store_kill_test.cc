@@ -292,7 +292,8 @@ TEST_F(StoreKill, KeepsEveryAcknowledgedWriteThroughHundredsOfKills) {
               static_cast<unsigned long long>(packed));
   EXPECT_GT(in_flight_found_stored_ + in_flight_found_old_, kill_count / 4)
       << "the kills must hit writes";
-  EXPECT_GT(packed, static_cast<std::uint64_t>(kill_count)) << "and work in the background";
+  EXPECT_GT(packed, static_cast<std::uint64_t>(UZ_UNDER_SANITIZER ? 0 : kill_count))
+      << "and work in the background";
 }
 
 }  // namespace
