@@ -15,7 +15,8 @@
 //          requests in flight.
 // Memory:  after set_disksize the data path allocates nothing.
 // Laws:    1 to 8 through the store; INVARIANTS.md.
-// Proof:   device_test.cc, device_thread_test.cc.
+// Proof:   device_test.cc, device_thread_test.cc, device_background_test.cc,
+//          device_policy_thread_test.cc.
 #pragma once
 
 #include <array>

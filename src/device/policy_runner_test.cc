@@ -183,10 +183,7 @@ TEST_F(PolicyRunnerTest, WaitsWhileTheDeviceIsBusy) {
   make_looked_after();
   write_pages(0, 256, PageKind::Text);
   set_policy(std::string(kQuickLine) + " burst=100");
-  run_for(Hours(1), [&] {
-    static_cast<void>(this);
-    host_->requests += 5000;
-  });
+  run_for(Hours(1), [&] { host_->requests += 5000; });
   EXPECT_EQ(count(SlotState::Member), 0U);
   run_for(Minutes(1));
   EXPECT_EQ(count(SlotState::Member), 256U);
@@ -270,13 +267,13 @@ TEST_F(PolicyRunnerTest, KeepsToTheLimitOfAPerson) {
   EXPECT_EQ(written_blocks(), 64U);
 }
 
-TEST_F(PolicyRunnerTest, RestsAfterAnErrorOfTheStore) {
+TEST_F(PolicyRunnerTest, MakesPagesSmallerAtTheMemoryLimit) {
   make_looked_after();
   write_pages(0, 64, PageKind::Text);
   set_policy("on idle_after=1m cluster_after=off large_after=off");
-  // No page more than there are: a smaller class has no page yet.
   store_->pool().set_limit_pages(1);
   run_for(Hours(1));
+  EXPECT_EQ(count_recompressed(), 64U);
   expect_content();
 }
 

@@ -3,6 +3,11 @@
 #include "device/policy_thread.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 #include "device/policy_runner_fixture.h"
 
@@ -65,6 +70,21 @@ TEST_F(PolicyThreadTest, IsThereWhileThePolicyIsOn) {
   set("off");
   set("on");
   EXPECT_TRUE(thread_->is_running()) << "it goes on where it was about to leave";
+}
+
+TEST_F(PolicyThreadTest, GivesWayToEverybodyElse) {
+  make(16);
+  set("on");
+  const auto find_nice = [] {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::getline(std::ifstream(task.path() / "comm"), name);
+      const auto id = static_cast<id_t>(std::stoul(task.path().filename()));
+      if (name == "uzram-policy") return ::getpriority(PRIO_PROCESS, id);
+    }
+    return 0;
+  };
+  EXPECT_TRUE(comes_true([&] { return find_nice() == 19; }));
 }
 
 TEST_F(PolicyThreadTest, EndsWhileItSleeps) {
