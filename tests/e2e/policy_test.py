@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that looks after itself, in real time: what nobody touches gets smaller, moves out, and reads
-as before."""
+"""A disk that looks after itself, in real time: what nobody touches gets smaller, moves out, and
+reads as before."""
 import os
 import pathlib
 import random
@@ -72,7 +72,8 @@ class PolicyTest(DaemonTest):
         self.fill(disk)
         self.daemon.must("policy", name, *QUICK.split(), "writeback_after=2s")
         written = lambda: int(self.daemon.attribute(name, "bd_stat").split()[0])  # noqa: E731
-        self.assertTrue(wait_until(lambda: written() > 0 and self.letters(name).get("w", 0) == PAGES,
+        self.assertTrue(wait_until(lambda: (written() > 0 and
+                                            self.letters(name).get("w", 0) == PAGES),
                                    30), self.daemon.must("policy", name, "--explain"))
         self.daemon.must("policy", name, "off")
         self.check(disk)

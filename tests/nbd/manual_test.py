@@ -27,8 +27,8 @@ class ManualTest(NbdCase):
 
     def test_each_key_of_the_manual_is_taken(self):
         values = {"size": "1M", "algorithm": "deflate", "level": "6", "winbits": "15",
-                  "mem_limit": "1M", "check": "off", "policy": "on idle_after=5m", "control": "FOLDER/control",
-                  "dict": "FOLDER/words"}
+                  "mem_limit": "1M", "check": "off", "policy": "on idle_after=5m",
+                  "control": "FOLDER/control", "dict": "FOLDER/words"}
         self.assertEqual(sorted(values), sorted(self.help_keys))
         for key, value in values.items():
             if key in ("dict", "size"):
