@@ -105,7 +105,7 @@ InputResult<void> store_writeback(Device& device, std::string_view text) {
       last_range = *range;
       WritebackRequest request;
       request.ranges = {*range};
-      const InputResult<void> done = finish(device, device.write_back(request));
+      InputResult<void> done = finish(device, device.write_back(request));
       if (!done) return done;
       continue;
     }

@@ -127,7 +127,7 @@ std::optional<milliseconds> PolicyRunner::look() {
     generation = generation_;
     DecideResult result = decide(plan_, state_, snapshot(reading, quiet_, health_));
     results_.clear();
-    state_ = std::move(result.state);
+    state_ = result.state;
     decision = std::move(result.decision);
   }
   if (cursor_generation_ != generation) cursors_ = {};

@@ -82,7 +82,7 @@ SettingResult<void> check_clusters(const PolicySettings& s) {
   const std::array<Kind, 3> kKinds{Kind{"cluster_pages", s.small}, Kind{"large_pages", s.large},
                                    Kind{"deep_pages", s.deep}};
   const Kind* smaller = nullptr;
-  for (const Kind& kind : kKinds) {
+  for (const Kind& kind : std::span(kKinds)) {
     if (!kind.cluster.after) continue;
     if (smaller != nullptr && kind.cluster.pages <= smaller->cluster.pages) {
       return refuse_setting(fmt::format("{}={} is not more than {}={}; each later cluster is wider",

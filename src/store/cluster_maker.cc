@@ -215,7 +215,7 @@ class ClusterMaker {
     }
     store_.drop_cluster_user(*cluster);  // Ours, which kept it while it had no members.
     outcome_.changed_pages += moved;
-    outcome_.saved_bytes += (old_cost - new_cost) * moved / count_;
+    outcome_.saved_bytes += (old_cost - new_cost) * moved / std::max<std::size_t>(count_, 1);
   }
 
   Store& store_;
