@@ -14,6 +14,7 @@ sys.path.insert(0, str(RUNNER))
 
 import gtest  # noqa: E402
 import process  # noqa: E402
+import tidy  # noqa: E402
 from results import FAILED, PASSED, SKIPPED, Case, closing_line, count_text  # noqa: E402
 from results import skip_lines  # noqa: E402
 
@@ -74,6 +75,29 @@ class SummaryTest(unittest.TestCase):
     def test_a_skip_is_told_once_with_all_its_stages(self):
         self.assertEqual(["  b [dev, asan]: no qemu"],
                          skip_lines([("dev", self.cases), ("asan", self.cases)]))
+
+
+class TidyTest(unittest.TestCase):
+    def look_at(self, *texts):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for index, text in enumerate(texts):
+                paths.append(pathlib.Path(folder) / "src" / f"room{index}.cc")
+                paths[-1].parent.mkdir(exist_ok=True)
+                paths[-1].write_text(text, encoding="utf-8")
+            return tidy.check_together(paths, ["-std=c++20"])
+
+    def test_files_looked_at_together_are_clean_together(self):
+        self.assertEqual(0, self.look_at("int f() { return 1; }\n", "int g();\n").returncode)
+
+    def test_the_analyzer_follows_paths_of_files_looked_at_together(self):
+        result = self.look_at("int f();\n", "int g(int* p) { return p == nullptr ? *p : 0; }\n")
+        self.assertEqual(1, result.returncode)
+        self.assertIn("core.NullDereference", result.stdout)
+
+    def test_what_does_not_compile_together_is_told(self):
+        result = self.look_at("static int f() { return 1; }\n", "static int f() { return 2; }\n")
+        self.assertIn("clang-diagnostic-error", result.stdout)
 
 
 class UnittestTest(unittest.TestCase):

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/units.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -12,8 +13,6 @@ namespace uzram {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::uint64_t kSectorBytes = 512;
 
 std::uint64_t number(const Json& device, const char* name) {
   return device.at("stats").at(name).get<std::uint64_t>();

@@ -7,7 +7,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -131,10 +133,18 @@ class NbdServer {
   }
 
  private:
+  // The socket is in the folder before anybody listens to it.
+  [[nodiscard]] bool takes_connections() const {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const FileDescriptor client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return ::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) ==
+           0;
+  }
   void wait_until_up() {
     for (int i = 0; i < 500; ++i) {
-      struct stat status {};
-      is_up_ = ::stat(socket_.c_str(), &status) == 0;
+      is_up_ = takes_connections();
       if (is_up_ || ::waitpid(process_, nullptr, WNOHANG) != 0) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }

@@ -14,6 +14,8 @@ namespace uzram {
 
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::size_t kPageShift = 12;
+// What Linux counts block devices and st_blocks in, whatever a device's own blocks are.
+inline constexpr std::size_t kSectorBytes = 512;
 
 using ConstBytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;

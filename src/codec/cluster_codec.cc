@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "codec/settings.h"
+#include "codec/zstd_outcome.h"
 
 namespace uzram {
 namespace {
@@ -21,8 +22,6 @@ constexpr std::size_t block_count_of(std::size_t page_count) {
 constexpr std::size_t header_bytes_of(std::size_t page_count) {
   return kFixedBytes + (block_count_of(page_count) - 1) * kEndBytes;
 }
-
-void must(std::size_t outcome) { UZ_CHECK(!ZSTD_isError(outcome)); }
 
 void store_end(std::byte* place, std::size_t end) {
   for (std::size_t i = 0; i < kEndBytes; ++i) place[i] = static_cast<std::byte>(end >> (8 * i));

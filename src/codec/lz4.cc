@@ -20,9 +20,9 @@ std::optional<std::size_t> packed_or_nothing(int packed_bytes) {
 
 int clamp_to_int(std::size_t bytes) { return bytes > INT_MAX ? INT_MAX : static_cast<int>(bytes); }
 
-class PlainCompressor final : public Compressor {
+class Lz4Compressor final : public Compressor {
  public:
-  explicit PlainCompressor(int acceleration) : acceleration_(acceleration) {}
+  explicit Lz4Compressor(int acceleration) : acceleration_(acceleration) {}
 
   std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept override {
     return packed_or_nothing(LZ4_compress_fast_extState(
@@ -37,11 +37,11 @@ class PlainCompressor final : public Compressor {
 
 // Hashing the dictionary costs more than packing a page, so it is done once: every call starts from
 // a copy of the stream into which it was loaded.
-struct PreparedDictionary {
+struct Lz4Dictionary {
   std::shared_ptr<const std::string> owner;
   LZ4_stream_t stream;
 
-  explicit PreparedDictionary(std::shared_ptr<const std::string> dictionary)
+  explicit Lz4Dictionary(std::shared_ptr<const std::string> dictionary)
       : owner(std::move(dictionary)) {
     const std::string_view bytes = lz4_reachable(*owner);
     UZ_CHECK(LZ4_initStream(&stream, sizeof(stream)) != nullptr);
@@ -49,9 +49,9 @@ struct PreparedDictionary {
   }
 };
 
-class DictionaryCompressor final : public Compressor {
+class Lz4DictionaryCompressor final : public Compressor {
  public:
-  DictionaryCompressor(int acceleration, std::shared_ptr<const PreparedDictionary> prepared)
+  Lz4DictionaryCompressor(int acceleration, std::shared_ptr<const Lz4Dictionary> prepared)
       : acceleration_(acceleration), prepared_(std::move(prepared)) {}
 
   std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept override {
@@ -63,7 +63,7 @@ class DictionaryCompressor final : public Compressor {
 
  private:
   const int acceleration_;
-  const std::shared_ptr<const PreparedDictionary> prepared_;
+  const std::shared_ptr<const Lz4Dictionary> prepared_;
   LZ4_stream_t stream_;
 };
 
@@ -105,24 +105,25 @@ class DictionaryDecompressor final : public Decompressor {
 
 class Lz4Codec final : public Codec {
  public:
-  Lz4Codec(int acceleration, std::shared_ptr<const PreparedDictionary> prepared)
+  Lz4Codec(int acceleration, std::shared_ptr<const Lz4Dictionary> prepared)
       : acceleration_(acceleration), prepared_(std::move(prepared)) {}
 
   Result<std::unique_ptr<Compressor>> make_compressor() const override {
-    if (prepared_) return make_object<Compressor, DictionaryCompressor>(acceleration_, prepared_);
-    return make_object<Compressor, PlainCompressor>(acceleration_);
+    if (prepared_)
+      return make_object<Compressor, Lz4DictionaryCompressor>(acceleration_, prepared_);
+    return make_object<Compressor, Lz4Compressor>(acceleration_);
   }
   Result<std::unique_ptr<Decompressor>> make_decompressor() const override {
     return make_lz4_decompressor(prepared_ ? prepared_->owner : nullptr);
   }
   std::size_t compressor_bytes() const override {
-    return prepared_ ? sizeof(DictionaryCompressor) : sizeof(PlainCompressor);
+    return prepared_ ? sizeof(Lz4DictionaryCompressor) : sizeof(Lz4Compressor);
   }
   std::size_t decompressor_bytes() const override { return lz4_decompressor_bytes(); }
 
  private:
   const int acceleration_;
-  const std::shared_ptr<const PreparedDictionary> prepared_;
+  const std::shared_ptr<const Lz4Dictionary> prepared_;
 };
 
 }  // namespace
@@ -142,9 +143,9 @@ std::size_t lz4_decompressor_bytes() { return sizeof(DictionaryDecompressor); }
 Result<std::unique_ptr<Codec>> make_lz4(const CodecParams& params) {
   const Result<int> level = settle(params, kLz4);
   if (!level) return fail(level.error().code);
-  std::shared_ptr<const PreparedDictionary> prepared;
+  std::shared_ptr<const Lz4Dictionary> prepared;
   if (!dictionary_of(params).empty()) {
-    prepared = make_shared_object<PreparedDictionary>(params.dictionary);
+    prepared = make_shared_object<Lz4Dictionary>(params.dictionary);
     if (!prepared) return fail(ENOMEM);
   }
   return make_object<Codec, Lz4Codec>(*level, std::move(prepared));

@@ -28,9 +28,9 @@ std::optional<std::size_t> pack(LZ4_streamHC_t& stream, ConstBytes block, Mutabl
 
 // The fast reset keeps the 256 KiB of tables as they are, and only moves on the base against which
 // positions count; the one-shot call of the library would clear them for every page.
-class PlainCompressor final : public Compressor {
+class Lz4hcCompressor final : public Compressor {
  public:
-  explicit PlainCompressor(int level) : level_(level) {
+  explicit Lz4hcCompressor(int level) : level_(level) {
     UZ_CHECK(LZ4_initStreamHC(&stream_, sizeof(stream_)) != nullptr);
   }
 
@@ -44,11 +44,11 @@ class PlainCompressor final : public Compressor {
   LZ4_streamHC_t stream_;
 };
 
-struct PreparedDictionary {
+struct Lz4hcDictionary {
   std::shared_ptr<const std::string> owner;
   LZ4_streamHC_t stream;
 
-  PreparedDictionary(int level, std::shared_ptr<const std::string> dictionary)
+  Lz4hcDictionary(int level, std::shared_ptr<const std::string> dictionary)
       : owner(std::move(dictionary)) {
     const std::string_view bytes = lz4_reachable(*owner);
     UZ_CHECK(LZ4_initStreamHC(&stream, sizeof(stream)) != nullptr);
@@ -59,9 +59,9 @@ struct PreparedDictionary {
 
 // The library can share a loaded dictionary without a copy only when it is linked statically, so
 // every call starts from a copy of the loaded stream.
-class DictionaryCompressor final : public Compressor {
+class Lz4hcDictionaryCompressor final : public Compressor {
  public:
-  explicit DictionaryCompressor(std::shared_ptr<const PreparedDictionary> prepared)
+  explicit Lz4hcDictionaryCompressor(std::shared_ptr<const Lz4hcDictionary> prepared)
       : prepared_(std::move(prepared)) {}
 
   std::optional<std::size_t> compress(ConstBytes block, MutableBytes out) noexcept override {
@@ -70,30 +70,30 @@ class DictionaryCompressor final : public Compressor {
   }
 
  private:
-  const std::shared_ptr<const PreparedDictionary> prepared_;
+  const std::shared_ptr<const Lz4hcDictionary> prepared_;
   LZ4_streamHC_t stream_;
 };
 
 class Lz4hcCodec final : public Codec {
  public:
-  Lz4hcCodec(int level, std::shared_ptr<const PreparedDictionary> prepared)
+  Lz4hcCodec(int level, std::shared_ptr<const Lz4hcDictionary> prepared)
       : level_(level), prepared_(std::move(prepared)) {}
 
   Result<std::unique_ptr<Compressor>> make_compressor() const override {
-    if (prepared_) return make_object<Compressor, DictionaryCompressor>(prepared_);
-    return make_object<Compressor, PlainCompressor>(level_);
+    if (prepared_) return make_object<Compressor, Lz4hcDictionaryCompressor>(prepared_);
+    return make_object<Compressor, Lz4hcCompressor>(level_);
   }
   Result<std::unique_ptr<Decompressor>> make_decompressor() const override {
     return make_lz4_decompressor(prepared_ ? prepared_->owner : nullptr);
   }
   std::size_t compressor_bytes() const override {
-    return prepared_ ? sizeof(DictionaryCompressor) : sizeof(PlainCompressor);
+    return prepared_ ? sizeof(Lz4hcDictionaryCompressor) : sizeof(Lz4hcCompressor);
   }
   std::size_t decompressor_bytes() const override { return lz4_decompressor_bytes(); }
 
  private:
   const int level_;
-  const std::shared_ptr<const PreparedDictionary> prepared_;
+  const std::shared_ptr<const Lz4hcDictionary> prepared_;
 };
 
 }  // namespace
@@ -102,9 +102,9 @@ Result<std::unique_ptr<Codec>> make_lz4hc(const CodecParams& params) {
   const Result<int> asked = settle(params, kLz4hc);
   if (!asked) return fail(asked.error().code);
   const int level = std::min(*asked, kStrongestLevel);
-  std::shared_ptr<const PreparedDictionary> prepared;
+  std::shared_ptr<const Lz4hcDictionary> prepared;
   if (!dictionary_of(params).empty()) {
-    prepared = make_shared_object<PreparedDictionary>(level, params.dictionary);
+    prepared = make_shared_object<Lz4hcDictionary>(level, params.dictionary);
     if (!prepared) return fail(ENOMEM);
   }
   return make_object<Codec, Lz4hcCodec>(level, std::move(prepared));

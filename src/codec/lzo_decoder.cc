@@ -11,9 +11,9 @@ using std::uint8_t;
 
 constexpr std::size_t kWideBytes = 16;
 
-class Decoder {
+class LzoDecoder {
  public:
-  Decoder(ConstBytes packed, MutableBytes block)
+  LzoDecoder(ConstBytes packed, MutableBytes block)
       : in_(reinterpret_cast<const uint8_t*>(packed.data())),
         in_end_(in_ + packed.size()),
         block_(reinterpret_cast<uint8_t*>(block.data())),
@@ -191,7 +191,7 @@ class Decoder {
 }  // namespace
 
 Result<void> decode_lzo(ConstBytes packed, MutableBytes block) noexcept {
-  if (!Decoder(packed, block).run()) return fail(EBADMSG);
+  if (!LzoDecoder(packed, block).run()) return fail(EBADMSG);
   return {};
 }
 

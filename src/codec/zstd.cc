@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "codec/settings.h"
+#include "codec/zstd_outcome.h"
 
 namespace uzram {
 namespace {
@@ -50,8 +51,6 @@ struct Shared {
   ZSTD_compressionParameters parameters = {};
   std::unique_ptr<const Digested> dictionary;
 };
-
-void must(std::size_t outcome) { UZ_CHECK(!ZSTD_isError(outcome)); }
 
 std::size_t compressor_workspace_bytes(const Shared& shared) {
   return ZSTD_estimateCCtxSize_usingCParams(shared.parameters);

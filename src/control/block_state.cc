@@ -12,9 +12,6 @@ namespace uzram {
 
 namespace {
 
-// So many pages are looked at with the device held: a reset waits for no more.
-constexpr std::size_t kMostStates = 4096;
-
 void append_line(std::string& text, const PageState& state) {
   const auto flag = [](bool is_set, char letter) { return is_set ? letter : '.'; };
   const std::size_t start = text.size();
@@ -33,7 +30,7 @@ InputResult<TextPart> list_block_state(const Device& device, PageIndex first,
   TextPart part;
   part.next = first;
   for (std::size_t line_count = 0; line_count < most_lines;) {
-    const std::size_t most = std::min(most_lines - line_count, kMostStates);
+    const std::size_t most = std::min(most_lines - line_count, Device::kStatesAtOnce);
     const Result<std::vector<PageState>> states = device.page_states(*part.next, most);
     if (!states) {
       return refuse(states.error().code,

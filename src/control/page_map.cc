@@ -18,9 +18,6 @@ constexpr std::array<std::string_view, kPageKindCount> kNames{
     "empty", "same-filled", "packed",       "recompressed", "cluster",
     "huge",  "shared",      "written-back", "lost"};
 
-// So many pages are looked at with the device held: a reset waits for no more.
-constexpr std::size_t kMostStates = 4096;
-
 PageKind kind_of(const PageState& state) {
   if (state.word.state() == SlotState::Lost) return PageKind::Lost;
   if (state.is_written_back) return PageKind::WrittenBack;
@@ -75,10 +72,10 @@ InputResult<PageMap> make_page_map(const Device& device, std::uint64_t most_cell
   map.cell_pages = std::bit_ceil((map.page_count - 1) / most_cells + 1);
   map.cells.resize((map.page_count - 1) / map.cell_pages + 1);
   for (PageIndex first{0};;) {
-    const Result<std::vector<PageState>> states = device.page_states(first, kMostStates);
+    const Result<std::vector<PageState>> states = device.page_states(first, Device::kStatesAtOnce);
     if (!states) return refuse_without_disksize();
     for (const PageState& state : *states) count(map, state);
-    if (states->size() < kMostStates) break;
+    if (states->size() < Device::kStatesAtOnce) break;
     first = PageIndex{states->back().page.value + 1};
   }
   count_empty(map);

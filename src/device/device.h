@@ -196,6 +196,8 @@ class Device {
   // What the policy would do now, and why: lines for a person.
   [[nodiscard]] std::string explain_policy() const;
   // What the stored pages from `first` on are, at most `most` of them. Errors: EINVAL.
+  // A reset waits while it looks, so ask for at most kStatesAtOnce.
+  static constexpr std::size_t kStatesAtOnce = 4096;
   Result<std::vector<PageState>> page_states(PageIndex first, std::size_t most) const;
 
   [[nodiscard]] DeviceStats stats() const;

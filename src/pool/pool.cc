@@ -3,20 +3,11 @@
 
 #include <sys/mman.h>
 
-#include <bit>
 #include <new>
 
 #include "base/check.h"
 
 namespace uzram {
-namespace {
-
-std::uint64_t count_pages(std::uint64_t mask) {
-  return static_cast<std::uint64_t>(std::popcount(mask));
-}
-
-}  // namespace
-
 Result<std::unique_ptr<Pool>> Pool::create(const Arena& arena, std::uint64_t offset,
                                            std::uint64_t bytes) {
   UZ_CHECK(offset % kSpanBytes == 0 && bytes % kSpanBytes == 0 && offset + bytes <= arena.bytes());

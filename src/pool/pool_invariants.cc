@@ -6,14 +6,6 @@
 #include "pool/pool.h"
 
 namespace uzram {
-namespace {
-
-std::uint64_t count_pages(std::uint64_t mask) {
-  return static_cast<std::uint64_t>(std::popcount(mask));
-}
-
-}  // namespace
-
 void Pool::check_span(const Span& span, std::size_t class_index) const {
   std::uint64_t used = 0;
   for (const std::uint64_t word : span.used_objects)

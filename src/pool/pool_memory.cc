@@ -9,14 +9,6 @@
 #include "pool/pool.h"
 
 namespace uzram {
-namespace {
-
-std::uint64_t count_pages(std::uint64_t mask) {
-  return static_cast<std::uint64_t>(std::popcount(mask));
-}
-
-}  // namespace
-
 std::uint64_t Pool::punch_dead_pages(Span& span, std::uint32_t index, std::uint64_t most_pages) {
   std::uint64_t given = 0;
   while (given < most_pages) {

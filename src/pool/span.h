@@ -70,6 +70,11 @@ struct alignas(64) Span {
 };
 static_assert(sizeof(Span) == 64, "a span's description is one cache line");
 
+// How many pages a mask of them names.
+inline std::uint64_t count_pages(std::uint64_t mask) {
+  return static_cast<std::uint64_t>(std::popcount(mask));
+}
+
 // The pages of a span that object `object` of a class touches, as a mask.
 inline std::uint64_t pages_of_object(const SizeClass& size_class, std::size_t object) {
   const std::size_t first = object * size_class.object_bytes / kPageBytes;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/units.h"
 #include "device/device.h"
 
 namespace uzram {
@@ -20,7 +21,6 @@ using Reply = DiskRequests::Reply;
 
 // What the kernel may remember: the disk never changes its size while it is mounted.
 constexpr std::uint64_t kAttributesValidSeconds = 3600;
-constexpr std::uint64_t kSectorBytes = 512;
 
 constexpr std::uint64_t kWantedFlags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |
                                        FUSE_MAX_PAGES | FUSE_INIT_EXT | kInitHasResend;

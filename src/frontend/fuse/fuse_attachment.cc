@@ -20,14 +20,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::milliseconds kPause{10};
+constexpr std::chrono::milliseconds kReleasePause{10};
 // How long a file that was closed may still count as open: the kernel tells us later.
 constexpr int kReleasePauses = 20;
 
 bool close_to_others(FuseDisk& file, long own_opens) {
   for (int i = 0; i < kReleasePauses; ++i) {
     if (file.requests().try_close(own_opens)) return true;
-    std::this_thread::sleep_for(kPause);
+    std::this_thread::sleep_for(kReleasePause);
   }
   return false;
 }

@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/units.h"
 #include "control/attribute_table.h"
 #include "device/device_set.h"
 
@@ -18,7 +19,6 @@ namespace {
 constexpr unsigned kFolderMode = 0755;
 constexpr unsigned kDebugMode = 0700;  // As debugfs, which shows itself to root only.
 constexpr unsigned kFactMode = 0444;
-constexpr std::uint64_t kSectorBytes = 512;
 constexpr std::string_view kDevicePrefix = "zram";
 constexpr std::string_view kBlockFolder = "/block";
 constexpr std::string_view kClassFolder = "/class/zram-control";

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holds no code: the headers of every test are precompiled beside it (room.cmake).
