@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <vector>
 
 #include "backing/backing_store.h"
@@ -68,6 +69,11 @@ class FakeDisk {
     }
     done_.notify_all();
   }
+  // Does this before the next request of the kind, in the thread that makes it.
+  void before_next(Kind kind, std::function<void()> work) {
+    MutexLock lock(mutex_);
+    before_next_[static_cast<std::size_t>(kind)] = std::move(work);
+  }
   [[nodiscard]] std::uint64_t request_count(Kind kind) const {
     MutexLock lock(mutex_);
     return request_counts_[static_cast<std::size_t>(kind)];
@@ -79,6 +85,12 @@ class FakeDisk {
     pending_.assign(request_count, {});
   }
   void submit(const BackingRequest& request) {
+    std::function<void()> before;
+    {
+      MutexLock lock(mutex_);
+      before = std::exchange(before_next_[static_cast<std::size_t>(request.kind)], nullptr);
+    }
+    if (before) before();
     MutexLock lock(mutex_);
     ++request_counts_[static_cast<std::size_t>(request.kind)];
     Pending& pending = pending_[request.index];
@@ -154,6 +166,7 @@ class FakeDisk {
   std::vector<Fault> faults_ UZ_GUARDED_BY(mutex_);
   bool is_held_up_ UZ_GUARDED_BY(mutex_) = false;
   std::uint64_t request_counts_[3] UZ_GUARDED_BY(mutex_) = {};
+  std::function<void()> before_next_[3] UZ_GUARDED_BY(mutex_);
 };
 
 class FakeStore final : public BackingStore {

@@ -428,6 +428,23 @@ TEST_F(WritebackMeanwhile, AClusterThatLosesPagesGoesWithTheRest) {
   read_all();
 }
 
+TEST_F(WritebackMeanwhile, ASharedSlotThatTakesOtherContentStays) {
+  StoreConfig config = config_of("lz4", "zstd", 300);
+  config.uses_dedup = true;
+  make_backed(config);
+  const std::vector<std::uint64_t> sharing = {0, 1, 299};
+  for (const std::uint64_t page : sharing) write(page, page_of(PageKind::Text, 1000));
+  write_pages(2, 200, PageKind::Random);  // Enough for writes to begin before page 299's turn.
+  const PageIndex slot = word(0).slot();
+  disk_->before_next(FakeDisk::Kind::Write, [&] {
+    for (const std::uint64_t page : sharing) free_page(page);
+    for (const std::uint64_t page : sharing) write(page, page_of(PageKind::Text, 2000));
+    ASSERT_EQ(word(299).slot(), slot);
+  });
+  EXPECT_EQ(write_back_range(0, 299).written_pages, 200U);
+  expect_content();
+}
+
 // --- coming back ---------------------------------------------------------------------------------
 
 TEST_F(WritebackPages, ComeBackOnlyWhereThereIsRoom) {
@@ -472,6 +489,21 @@ TEST_F(WritebackPages, BringTheirNeighboursAlong) {
   EXPECT_LE(counters().blocks_read, blocks * 2)
       << "a block is read once, at most at both ends twice";
   EXPECT_LT(disk_->request_count(FakeDisk::Kind::Read), blocks / 2) << "several blocks at once";
+}
+
+TEST_F(WritebackPages, AreFoundAgainWhenTheirBlocksTakeOtherContentMeanwhile) {
+  disk_ = std::make_unique<FakeDisk>(1);
+  make_backed();
+  write_pages(0, 2, PageKind::Text);
+  write_back_range(0, 0);
+  const BackingPosition place = word(0).place();
+  disk_->before_next(FakeDisk::Kind::Read, [&] {
+    touch(0);  // Back in memory,
+    write_back_range(1, 1);
+    ASSERT_EQ(word(1).place().value, place.value);
+  });
+  touch(0);
+  expect_content();
 }
 
 TEST_F(WritebackPages, BringNoNeighboursThatHaveChanged) {
