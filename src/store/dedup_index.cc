@@ -5,16 +5,6 @@
 #include <bit>
 
 namespace uzram {
-namespace {
-
-// Linear hashing: buckets [0, count) with count between two powers of two.
-std::uint64_t address(std::uint32_t hash, std::uint64_t count) {
-  const std::uint64_t top = std::bit_ceil(count);
-  const std::uint64_t place = hash & (top - 1);
-  return place < count ? place : place - top / 2;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<DedupIndex>> DedupIndex::create(std::uint64_t slot_count,
                                                        std::uint64_t most_contents) {
@@ -25,17 +15,6 @@ Result<std::unique_ptr<DedupIndex>> DedupIndex::create(std::uint64_t slot_count,
   auto tags = SparseArray<std::atomic<std::uint32_t>>::create(slot_count);
   if (!tags) return tl::unexpected(tags.error());
   return std::unique_ptr<DedupIndex>(new DedupIndex(std::move(*buckets), std::move(*tags)));
-}
-
-std::array<std::uint64_t, 2> DedupIndex::homes(ContentTag tag, std::uint64_t bucket_count) {
-  const std::uint32_t first = tag.value * 0x9e3779b1U;
-  const std::uint32_t second = (tag.value ^ 0x2545f491U) * 0x85ebca6bU;
-  return {address(first ^ first >> 15, bucket_count), address(second ^ second >> 13, bucket_count)};
-}
-
-void DedupIndex::prefetch(ContentTag tag) const {
-  for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed)))
-    __builtin_prefetch(&buckets_[home]);
 }
 
 DedupIndex::Candidates DedupIndex::find(ContentTag tag) const {
@@ -80,7 +59,7 @@ bool DedupIndex::try_displace(std::uint64_t bucket, std::uint64_t entry) {
   return false;
 }
 
-void DedupIndex::insert(std::uint64_t entry) {
+int DedupIndex::insert(std::uint64_t entry) {
   const ContentTag tag = tag_in(entry);
   const std::array<std::uint64_t, 2> two =
       homes(tag, bucket_count_.load(std::memory_order_relaxed));
@@ -94,12 +73,11 @@ void DedupIndex::insert(std::uint64_t entry) {
   const bool is_first = used(two[0]) <= used(two[1]);
   if (try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry) ||
       try_displace(two[0], entry) || try_displace(two[1], entry)) {
-    entry_count_.fetch_add(1, std::memory_order_relaxed);
-    grow();
-    return;
+    return 1;
   }
   // All full, which growing makes rare: some other content is forgotten.
   buckets_[two[0]].entries[tag.value % kBucketEntries].store(entry, std::memory_order_relaxed);
+  return 0;
 }
 
 bool DedupIndex::take_out(std::uint64_t bucket, std::uint64_t entry) {
@@ -113,13 +91,12 @@ bool DedupIndex::take_out(std::uint64_t bucket, std::uint64_t entry) {
   return false;
 }
 
-void DedupIndex::remove(std::uint64_t entry) {
+int DedupIndex::remove(std::uint64_t entry) {
   const ContentTag tag = tag_in(entry);
   for (const std::uint64_t home : homes(tag, bucket_count_.load(std::memory_order_relaxed))) {
-    if (!take_out(home, entry)) continue;
-    entry_count_.fetch_sub(1, std::memory_order_relaxed);
-    return;
+    if (take_out(home, entry)) return 1;
   }
+  return 0;
 }
 
 // Adds one bucket when the entries need it, and gives it its share of another's.
@@ -147,14 +124,19 @@ void DedupIndex::grow() {
 void DedupIndex::set(PageIndex slot, ContentTag tag) {
   const ContentTag old{tags_[slot.value].exchange(tag.value, std::memory_order_relaxed)};
   if (old == tag) return;
-  if (old.value != 0) remove(entry_of(slot, old));
-  insert(entry_of(slot, tag));
+  const int removed = old.value == 0 ? 0 : remove(entry_of(slot, old));
+  const int added = insert(entry_of(slot, tag)) - removed;
+  if (added == 0) return;
+  entry_count_.fetch_add(static_cast<std::uint64_t>(std::int64_t{added}),
+                         std::memory_order_relaxed);
+  if (added > 0) grow();
 }
 
 void DedupIndex::clear(PageIndex slot) {
   if (tags_[slot.value].load(std::memory_order_relaxed) == 0) return;
   const ContentTag old{tags_[slot.value].exchange(0, std::memory_order_relaxed)};
-  if (old.value != 0) remove(entry_of(slot, old));
+  if (old.value != 0 && remove(entry_of(slot, old)) != 0)
+    entry_count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void DedupIndex::move(PageIndex from, PageIndex to) {

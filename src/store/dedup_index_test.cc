@@ -35,6 +35,23 @@ TEST(ContentTag, IsNeverThatOfNothing) {
   EXPECT_EQ(ContentTag::of(~std::uint64_t{0}).value, (1U << ContentTag::kBits) - 1);
 }
 
+TEST(DuplicateOdds, FollowWhatWritesFound) {
+  DuplicateOdds odds;
+  EXPECT_TRUE(odds.are_good()) << "a device is filled";
+  const auto note = [&odds](int writes, int every) {
+    for (int i = 0; i < writes; ++i) odds.note(every != 0 && i % every == 0);
+  };
+  note(1000, 0);
+  EXPECT_FALSE(odds.are_good());
+  note(1000, 100);
+  EXPECT_FALSE(odds.are_good()) << "too few to wait for";
+  note(1000, 10);
+  EXPECT_TRUE(odds.are_good());
+  note(100'000, 1);
+  note(1000, 0);
+  EXPECT_FALSE(odds.are_good()) << "nothing overflows";
+}
+
 TEST(DedupIndex, FindsNothingAtFirst) {
   const auto index = make_index(100);
   EXPECT_EQ(index->find({5}).count, 0U);

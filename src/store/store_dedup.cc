@@ -98,12 +98,27 @@ Result<Store::Placed> Store::place(WriteLane& lane, PageIndex page, PageView con
     placed.word = *fresh;
     return placed;
   }
+  // What the page held has to be forgotten; its lines come while the new content is hashed.
+  if (const ContentTag old_tag = dedup_->tag_of(page); old_tag.value != 0)
+    dedup_->prefetch(old_tag);
   const ContentTag tag = ContentTag::of(page_check_(content.data(), kPageBytes));
-  if (const std::optional<SlotWord> same = find_same_content(page, content, tag)) {
+  dedup_->prefetch(tag);
+  // Looking first saves the packing of duplicates. Where they are rare, packing first saves waiting
+  // for the index: its lines come meanwhile.
+  const bool looks_first = duplicate_odds_.are_good();
+  std::optional<SlotWord> same;
+  if (looks_first) same = find_same_content(page, content, tag);
+  Result<SlotWord> fresh = fail(ENOSPC);
+  if (!same) fresh = build(lane, content, old_word);
+  if (!looks_first) {
+    same = find_same_content(page, content, tag);
+    if (same && fresh) drop(*fresh);
+  }
+  duplicate_odds_.note(same.has_value());
+  if (same) {
     placed.word = *same;
     return placed;
   }
-  const Result<SlotWord> fresh = build(lane, content, old_word);
   if (!fresh) return tl::unexpected(fresh.error());
   placed.word = *fresh;
   placed.tag = tag;

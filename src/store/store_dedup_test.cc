@@ -414,6 +414,23 @@ TEST_F(StoreDedup, StoresCopiesAtTheMemoryLimit) {
   expect_sound();
 }
 
+// Where copies are rare, pages are packed before the index is asked.
+TEST_F(StoreDedup, FindsCopiesAfterManyPagesWithout) {
+  make_dedup();
+  write_pages(0, 400, PageKind::Random);
+  write(400, text_);
+  const std::uint64_t bytes_before = pool_bytes_of_all(*store_);
+  write_copies(401, 10, text_);
+  write(411, Page(mirror_[7]));
+  EXPECT_EQ(percent_found(), 100.0);
+  EXPECT_EQ(pool_bytes_of_all(*store_), bytes_before);
+  // What was packed for nothing is free again, and a copy needs no room for it.
+  store_->pool().set_limit_pages(store_->pool().resident_pages());
+  for (std::uint64_t page = 412; page < 440; ++page) write(page, Page(mirror_[page - 400]));
+  EXPECT_EQ(percent_found(), 100.0);
+  expect_content();
+}
+
 TEST_F(StoreDedup, KeepsTheFlagThatAPageDoesNotShrink) {
   make_dedup();
   write(0, random_);
