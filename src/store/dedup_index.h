@@ -43,8 +43,8 @@ struct ContentTag {
 // How often writes have found their content lately: a moving average, a hint.
 class DuplicateOdds {
  public:
-  // Whether a look at the index is worth waiting for, as it saves packing a page: break-even is near
-  // one write in 30 with lz4.
+  // Whether a look at the index is worth waiting for, as it saves packing a page: break-even is
+  // near one write in 30 with lz4.
   [[nodiscard]] bool are_good() const { return share_.load(std::memory_order_relaxed) > kAll / 32; }
   // Threads may lose each other's notes.
   void note(bool was_found) {
