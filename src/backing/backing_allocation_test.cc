@@ -76,19 +76,22 @@ class BackingAllocation : public ::testing::TestWithParam<FileEngine>, public Ba
   }
   static std::size_t bytes_of(std::size_t i) { return i % 3 == 0 ? kBlockBytes : 1 + i * 13; }
 
+  // Writes, reads and frees the same objects again and again.
+  void use(EncryptIn encrypt_in);
+
   TemporaryFolder folder_;
   std::array<BackingPosition, kObjects> positions_{};
   int failed_count_ = 0;
 };
 
-TEST_P(BackingAllocation, DoesNotHappenWhileObjectsComeAndGo) {
+void BackingAllocation::use(EncryptIn encrypt_in) {
   const RecordMemory records(kBlocks);
   const BackingKey key = key_of(1);
   auto store = open_backing_store(folder_.make_file("disk", kBlocks * kBlockBytes), quick_options(),
                                   GetParam());
   ASSERT_TRUE(store.has_value());
   auto space = std::move(*BackingSpace::create(std::move(*store), {key, records.bytes()}));
-  BackingWriter writer(*space, *this);
+  BackingWriter writer(*space, *this, ~std::size_t{0}, encrypt_in);
   const std::vector<std::byte> object = object_of(kMaxObjectBytes, 3);
   std::vector<std::byte> out(kMaxObjectBytes);
   const std::size_t before = allocation_count;
@@ -105,6 +108,13 @@ TEST_P(BackingAllocation, DoesNotHappenWhileObjectsComeAndGo) {
     ASSERT_EQ(allocation_count, before) << "round " << round;
   }
   EXPECT_EQ(failed_count_, 0);
+}
+
+TEST_P(BackingAllocation, DoesNotHappenWhileObjectsComeAndGo) {
+  for (const EncryptIn encrypt_in : {EncryptIn::CallingThread, EncryptIn::OwnThread}) {
+    use(encrypt_in);
+    ASSERT_FALSE(HasFatalFailure()) << static_cast<int>(encrypt_in);
+  }
 }
 
 TEST_P(BackingAllocation, IsSeenWhenASpaceIsMade) {

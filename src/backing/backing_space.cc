@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backing/backing_space.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -61,7 +59,8 @@ BackingSpace::BackingSpace(std::unique_ptr<BackingStore> store, const BackingSpa
     : store_(std::move(store)),
       records_(config.block_records, map->block_count()),
       verifies_checks_(config.verify_checks),
-      check_secret_(XXH3_64bits(config.key.data(), config.key.size())),
+      hash_(choose_content_hash()),
+      check_secret_(hash_.plain(config.key.data(), config.key.size())),
       map_(std::move(map)),
       ciphers_(std::move(ciphers)),
       parked_(store_->request_count()) {}
@@ -75,7 +74,7 @@ std::uint64_t BackingSpace::check_of(BackingPosition position, ConstBytes object
   const BlockRange blocks = blocks_of(position, object.size());
   for (std::uint64_t block = blocks.first; block < blocks.end(); ++block)
     seed = mix(seed, records_.generation(block));
-  return XXH3_64bits_withSeed(object.data(), object.size(), seed);
+  return hash_.seeded(object.data(), object.size(), seed);
 }
 
 // --- reading

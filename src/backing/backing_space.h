@@ -33,6 +33,7 @@
 #include "backing/block_map.h"
 #include "backing/block_records.h"
 #include "backing/object_place.h"
+#include "base/content_hash.h"
 
 namespace uzram {
 
@@ -151,6 +152,7 @@ class BackingSpace {
   const std::unique_ptr<BackingStore> store_;
   const BlockRecords records_;
   const bool verifies_checks_;
+  const ContentHash hash_;
   const std::uint64_t check_secret_;     // Derived from the key.
   const std::unique_ptr<BlockMap> map_;  // Synchronizes itself.
 

@@ -38,6 +38,24 @@ TEST_F(BackingSpaceTest, KeepsObjectsOfEverySize) {
   user_.verify();
 }
 
+TEST_F(BackingSpaceTest, TakesNothingThatWasOnlyReserved) {
+  struct Silent : BackingListener {
+    int heard = 0;
+    void placed(std::uint64_t, Result<BackingPosition>) override { ++heard; }
+  } listener;
+  {
+    BackingWriter writer(user_.space(), listener);
+    for (const std::size_t bytes : {std::size_t{1000}, kBlockBytes, std::size_t{3000}}) {
+      const Result<MutableBytes> place = writer.reserve(bytes);
+      ASSERT_TRUE(place.has_value());
+      EXPECT_EQ(place->size(), stored_bytes(bytes));
+    }
+  }
+  EXPECT_EQ(listener.heard, 0);
+  EXPECT_EQ(disk_.request_count(BackingRequest::Kind::Write), 0U);
+  EXPECT_EQ(user_.counters().blocks_in_use, 0U);
+}
+
 TEST_F(BackingSpaceTest, GivesAPageThatDoesNotPackABlockOfItsOwn) {
   user_.put(100, kBlockBytes);
   EXPECT_EQ(user_.counters().blocks_in_use, 100U);

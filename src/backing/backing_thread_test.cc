@@ -52,7 +52,7 @@ class BackingThread : public ::testing::Test, public BackingListener {
     slot.seed = seed;
   }
   void write() {
-    BackingWriter writer(*space_, *this);
+    BackingWriter writer(*space_, *this, ~std::size_t{0}, EncryptIn::OwnThread);
     std::uint64_t seed = 1;
     for (int round = 0; round < kRounds; ++round) {
       for (int i = 0; i < 50; ++i, ++seed) {

@@ -5,21 +5,20 @@
 //         every decompression. One damaged page in 16 million passes; the codec's own checks come
 //         on top.
 // Laws:   7.
-// Source: xxHash 0.8 (XXH3_64bits); the result is the same with every instruction set.
 #pragma once
 
 #include <cstdint>
 
+#include "base/content_hash.h"
 #include "base/units.h"
 
 namespace uzram {
 
 inline constexpr std::size_t kPageCheckBytes = 3;
 
-using PageCheckFunction = std::uint64_t (*)(const void* data, std::size_t bytes);
+using PageCheckFunction = decltype(ContentHash::plain);
 
-// The fastest implementation that this processor runs.
-[[nodiscard]] PageCheckFunction choose_page_check();
+[[nodiscard]] inline PageCheckFunction choose_page_check() { return choose_content_hash().plain; }
 
 inline void store_page_check(std::byte* place, std::uint64_t check) {
   for (std::size_t i = 0; i < kPageCheckBytes; ++i)

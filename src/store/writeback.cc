@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "backing/backing_writer.h"
@@ -60,14 +61,12 @@ std::vector<PageRange> merged(std::vector<PageRange> ranges) {
 class Writeback final : public BackingListener {
  public:
   Writeback(Store& store, const WritebackRequest& request, const StopSignal& stop,
-            SparseArray<std::byte> room, SparseArray<std::uint8_t> wanted_members,
-            SparseArray<std::uint8_t> visited)
+            SparseArray<std::uint8_t> wanted_members, SparseArray<std::uint8_t> visited)
       : store_(store),
         request_(request),
         stop_(stop),
         ranges_(merged(request.ranges)),
         cpu_(request.most_cpu),
-        room_(std::move(room)),
         wanted_members_(std::move(wanted_members)),
         visited_(std::move(visited)) {}
 
@@ -75,7 +74,10 @@ class Writeback final : public BackingListener {
     const std::uint64_t blocks_before = store_.backing()->counters().blocks_written;
     outcome_.next = request_.first;
     {
-      BackingWriter writer(*store_.backing(), *this, request_.most_in_flight);
+      // Who counts the processor's time counts that of one thread.
+      const bool has_helper = !request_.most_cpu && std::thread::hardware_concurrency() > 1;
+      BackingWriter writer(*store_.backing(), *this, request_.most_in_flight,
+                           has_helper ? EncryptIn::OwnThread : EncryptIn::CallingThread);
       writer_ = &writer;
       outcome_.next = request_.first;
       count_wanted_members();
@@ -166,48 +168,53 @@ class Writeback final : public BackingListener {
   bool write_page(PageIndex slot, SlotWord word) {
     // Once: a second mark, for new content, would let the first ticket publish what is old.
     if (std::exchange(visited_[slot.value], std::uint8_t{1}) != 0) return true;
-    const MutableBytes room(room_.data(), room_.size());
-    std::size_t bytes = kPageBytes;
-    if (request_.keep_packed || word.state() == SlotState::Raw) {
-      const Result<std::size_t> copied = store_.copy_and_mark(slot, word, room);
+    const bool stays_packed = request_.keep_packed && word.state() == SlotState::Packed;
+    const std::size_t bytes = stays_packed ? word.packed_bytes() : kPageBytes;
+    const Result<MutableBytes> place = reserve(bytes);
+    if (!place) return false;
+    if (stays_packed || word.state() == SlotState::Raw) {
+      const Result<std::size_t> copied = store_.copy_and_mark(slot, word, *place);
       if (!copied || *copied == 0) return true;
-      bytes = *copied;
+      UZ_DCHECK(*copied == bytes);
     } else {
-      const Result<bool> is_read =
-          store_.read_and_mark(slot, word, PageBuffer(room_.data(), kPageBytes));
+      const Result<bool> is_read = store_.read_and_mark(slot, word, PageBuffer(*place));
       if (!is_read || !*is_read) return true;
     }
-    Ticket ticket{slot, bytes == kPageBytes ? 0 : bytes, word.priority(), false,
-                  word.is_incompressible()};
-    return append(ticket, room.first(bytes), 1);
+    commit(
+        {slot, bytes == kPageBytes ? 0 : bytes, word.priority(), false, word.is_incompressible()},
+        1);
+    return true;
   }
 
   bool write_cluster(PageIndex cluster) {
     const SlotWord word = store_.word_of_slot(cluster);
     if (word.state() != SlotState::Cluster) return true;
-    const MutableBytes room(room_.data(), room_.size());
-    const Result<std::size_t> copied = store_.copy_and_mark(cluster, word, room);
+    const std::size_t bytes = ClusterShape::of(word).stream_bytes;
+    const Result<MutableBytes> place = reserve(bytes);
+    if (!place) return false;
+    const Result<std::size_t> copied = store_.copy_and_mark(cluster, word, *place);
     if (!copied || *copied == 0) return true;
-    UZ_DCHECK(*copied % 16 == 0);
-    return append({cluster, *copied / 16, 0, true, false}, room.first(*copied),
-                  store_.cluster_slots().users(cluster));
+    UZ_DCHECK(*copied == bytes && bytes % 16 == 0);
+    commit({cluster, bytes / 16, 0, true, false}, store_.cluster_slots().users(cluster));
+    return true;
   }
 
-  // Returns: false when it was not taken, and nothing that follows will be.
-  bool append(const Ticket& ticket, ConstBytes object, std::uint64_t page_count) {
-    if (request_.most_blocks && writer_->blocks_with(object.size()) > *request_.most_blocks) {
+  // Where an object can be put. An error: no more are taken, nor what would follow.
+  Result<MutableBytes> reserve(std::size_t bytes) {
+    if (request_.most_blocks && writer_->blocks_with(bytes) > *request_.most_blocks) {
       is_over_ = true;
-      store_.release_mark(ticket.slot);
-      return false;
+      return fail(ENOSPC);
     }
-    if (const Result<void> taken = writer_->append(object, ticket.tag()); !taken) {
-      outcome_.error = taken.error().code;
+    Result<MutableBytes> place = writer_->reserve(bytes);
+    if (!place) {
+      outcome_.error = place.error().code;
       is_full_ = true;
-      store_.release_mark(ticket.slot);
-      return false;
     }
+    return place;
+  }
+  void commit(const Ticket& ticket, std::uint64_t page_count) {
+    writer_->commit(ticket.bytes(), ticket.tag());
     outcome_.tried_pages += page_count;
-    return true;
   }
 
   Store& store_;
@@ -215,7 +222,6 @@ class Writeback final : public BackingListener {
   const StopSignal& stop_;
   const std::vector<PageRange> ranges_;
   CpuBudget cpu_;
-  SparseArray<std::byte> room_;
   SparseArray<std::uint8_t> wanted_members_;
   SparseArray<std::uint8_t> visited_;  // Pages and shared slots.
   BackingWriter* writer_ = nullptr;
@@ -232,16 +238,15 @@ WritebackOutcome write_back(Store& store, const WritebackRequest& request, const
     failed.error = ENODEV;
     return failed;
   }
-  auto room = SparseArray<std::byte>::create(cluster_stream_room(kMostClusterPages) + kPageBytes);
   const SharedSlots& clusters = store.cluster_slots();
   auto wanted = SparseArray<std::uint8_t>::create(store.regions().cluster_end - clusters.begin());
   auto visited = SparseArray<std::uint8_t>::create(store.regions().shared_end);
-  if (!room || !wanted || !visited) {
+  if (!wanted || !visited) {
     failed.error = ENOMEM;
     return failed;
   }
   MutexLock lock(store.background_mutex());
-  Writeback work(store, request, stop, std::move(*room), std::move(*wanted), std::move(*visited));
+  Writeback work(store, request, stop, std::move(*wanted), std::move(*visited));
   return work.run();
 }
 
