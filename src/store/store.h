@@ -343,7 +343,7 @@ class Store {
   const std::unique_ptr<SharedSlots> shared_;
   const std::unique_ptr<SharedSlots> clusters_;
   const std::optional<AccessTimes> access_seconds_;
-  const std::unique_ptr<DedupIndex> dedup_;      // Null: off.
+  const std::unique_ptr<DedupIndex> dedup_;  // Null: off.
   DuplicateOdds duplicate_odds_;
   const std::unique_ptr<BackingSpace> backing_;  // Null: none.
   SlotTable table_;
