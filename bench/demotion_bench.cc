@@ -9,6 +9,7 @@
 
 #include "bench/device_setup.h"
 #include "bench/measure.h"
+#include "codec/cluster_codec.h"
 
 namespace uzram::bench {
 namespace {
@@ -124,7 +125,10 @@ class ColdReadMeasurement {
                           {"member_pages", members_.size()},
                           {"p50", p50_},
                           {"p99", p99_},
-                          {"scan", scan_}};
+                          {"scan", scan_},
+                          {"bare_p50", bare_p50_},
+                          {"bare_p99", bare_p99_},
+                          {"bare_scan", bare_scan_}};
   }
 
  private:
@@ -144,7 +148,39 @@ class ColdReadMeasurement {
     }
     for (auto& [slot, pages] : pages_of) clusters_.push_back(std::move(pages));
     if (clusters_.empty()) return fail(ENODATA);
+    return pack_bare();
+  }
+
+  // The same clusters, packed by the codec alone.
+  Result<void> pack_bare() {
+    const Stage stage = plan_.stages.back();
+    auto compressor = ClusterCompressor::make(stage.level, stage.cluster_pages);
+    if (!compressor) return fail(compressor.error().code);
+    auto decompressor = ClusterDecompressor::make();
+    if (!decompressor) return fail(decompressor.error().code);
+    decompressor_ = std::move(*decompressor);
+    std::vector<std::byte> packed(cluster_room_bytes(stage.cluster_pages));
+    unpacked_.resize(stage.cluster_pages * kPageBytes);
+    for (const std::vector<std::uint64_t>& pages : clusters_) {
+      for (std::size_t i = 0; i < pages.size(); ++i) {
+        const PageView page = corpus_.page(static_cast<std::uint32_t>(pages[i]));
+        std::copy(page.begin(), page.end(), unpacked_.begin() + i * kPageBytes);
+      }
+      const auto bytes = (*compressor)->compress(unpacked_, packed);
+      if (!bytes) return fail(ENODATA);
+      bare_.emplace_back(packed.begin(), packed.begin() + *bytes);
+    }
     return {};
+  }
+
+  // What the codec alone needs for that page of the cluster. Returns: nanoseconds.
+  Result<std::uint64_t> unpack_bare(std::size_t cluster, std::size_t number) {
+    const std::uint64_t start = now_nanoseconds();
+    const Result<std::size_t> begun = decompressor_->start(bare_[cluster], unpacked_);
+    if (!begun) return fail(begun.error().code);
+    const Result<std::size_t> done = decompressor_->unpack_through(number);
+    if (!done) return fail(done.error().code);
+    return now_nanoseconds() - start;
   }
 
   Result<void> read_page(std::uint64_t page) {
@@ -160,18 +196,25 @@ class ColdReadMeasurement {
                           [this](std::uint32_t cluster) { return recent_.count(cluster) == 0; });
     Random random(seed);
     std::vector<std::uint32_t> times;
+    std::vector<std::uint32_t> bare_times;
     times.reserve(order.size());
+    bare_times.reserve(order.size());
     const PinnedThread pinned(plan_.processor);
     for (const std::uint32_t cluster : order) {
       const std::vector<std::uint64_t>& pages = clusters_[cluster];
-      const std::uint64_t page = pages[random.below(pages.size())];
+      const std::size_t number = random.below(pages.size());
       const std::uint64_t start = now_nanoseconds();
-      if (const Result<void> done = read_page(page); !done) return done;
+      if (const Result<void> done = read_page(pages[number]); !done) return done;
       times.push_back(static_cast<std::uint32_t>(now_nanoseconds() - start));
+      const Result<std::uint64_t> bare = unpack_bare(cluster, number);
+      if (!bare) return fail(bare.error().code);
+      bare_times.push_back(static_cast<std::uint32_t>(*bare));
     }
     if (round >= 0) {
       p50_.push_back(quantile(times, 0.5));
       p99_.push_back(quantile(times, 0.99));
+      bare_p50_.push_back(quantile(bare_times, 0.5));
+      bare_p99_.push_back(quantile(bare_times, 0.99));
     }
     const std::size_t last = std::min(kNotAgainSoon, order.size() / 2);
     recent_ = {order.end() - static_cast<std::ptrdiff_t>(last), order.end()};
@@ -186,6 +229,14 @@ class ColdReadMeasurement {
     }
     scan_.push_back(static_cast<double>(now_nanoseconds() - start) /
                     static_cast<double>(members_.size()));
+    std::uint64_t bare_nanoseconds = 0;
+    for (std::size_t cluster = 0; cluster < clusters_.size(); ++cluster) {
+      const Result<std::uint64_t> bare = unpack_bare(cluster, clusters_[cluster].size() - 1);
+      if (!bare) return fail(bare.error().code);
+      bare_nanoseconds += *bare;
+    }
+    bare_scan_.push_back(static_cast<double>(bare_nanoseconds) /
+                         static_cast<double>(members_.size()));
     return {};
   }
 
@@ -198,6 +249,12 @@ class ColdReadMeasurement {
   std::vector<double> p50_;
   std::vector<double> p99_;
   std::vector<double> scan_;
+  std::vector<std::vector<std::byte>> bare_;  // By cluster.
+  std::unique_ptr<ClusterDecompressor> decompressor_;
+  std::vector<std::byte> unpacked_;
+  std::vector<double> bare_p50_;
+  std::vector<double> bare_p99_;
+  std::vector<double> bare_scan_;
   alignas(kPageBytes) std::array<std::byte, kPageBytes> buffer_{};
 };
 

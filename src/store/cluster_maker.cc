@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "codec/cluster_codec.h"
+#include "store/pool_watch.h"
 
 namespace uzram {
 namespace {
@@ -25,6 +26,7 @@ class ClusterMaker {
         stop_(stop),
         compressor_(compressor),
         cpu_(request.most_cpu),
+        pool_watch_(store),
         pages_(std::move(pages)),
         stream_(std::move(stream)),
         wanted_members_(std::move(wanted_members)) {}
@@ -216,6 +218,7 @@ class ClusterMaker {
     store_.drop_cluster_user(*cluster);  // Ours, which kept it while it had no members.
     outcome_.changed_pages += moved;
     outcome_.saved_bytes += (old_cost - new_cost) * moved / std::max<std::size_t>(count_, 1);
+    pool_watch_.look();
   }
 
   Store& store_;
@@ -223,6 +226,7 @@ class ClusterMaker {
   const StopSignal& stop_;
   ClusterCompressor& compressor_;
   CpuBudget cpu_;
+  PoolWatch pool_watch_;
   SparseArray<std::byte> pages_;
   SparseArray<std::byte> stream_;
   SparseArray<std::uint8_t> wanted_members_;  // By cluster: pages that the request is about.

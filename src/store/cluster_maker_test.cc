@@ -104,6 +104,18 @@ TEST_F(ClusterMakerTest, PacksEverySizeFromTwoToThirtyTwo) {
   }
 }
 
+TEST_F(ClusterMakerTest, NeedsLittleMemoryOnTheWayToLess) {
+  make(8192);
+  write_pages(0, 8192, PageKind::Text);
+  store_->maintain();
+  const std::uint64_t before = store_->pool().resident_pages();
+  EXPECT_GT(cluster_pages(16).changed_pages, 8000U);
+  EXPECT_LE(store_->pool().resident_pages_max(), before + before / 32 + 300);
+  store_->maintain();
+  EXPECT_LT(store_->pool().resident_pages(), before * 8 / 10);
+  expect_content();
+}
+
 TEST_F(ClusterMakerTest, PacksPagesOfEveryKindTogether) {
   for (const char* first : {"lz4", "zstd", "842"}) {
     mirror_.clear();

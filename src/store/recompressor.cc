@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "store/pool_watch.h"
 
 namespace uzram {
 namespace {
@@ -23,7 +24,8 @@ class Recompressor {
         request_(request),
         stop_(stop),
         compressor_(compressor),
-        cpu_(request.most_cpu) {
+        cpu_(request.most_cpu),
+        pool_watch_(store) {
     for (int priority = 1; priority < kAlgorithmCount; ++priority)
       if (store.codec_at(priority) != nullptr) top_priority_ = priority;
   }
@@ -115,6 +117,7 @@ class Recompressor {
     }
     ++outcome_.changed_pages;
     outcome_.saved_bytes += old_bytes - store_.pool_bytes_of(*fresh);
+    pool_watch_.look();
   }
 
   Store& store_;
@@ -122,6 +125,7 @@ class Recompressor {
   const StopSignal& stop_;
   Compressor& compressor_;
   CpuBudget cpu_;
+  PoolWatch pool_watch_;
   int top_priority_ = 0;
   std::optional<Error> error_;
   BackgroundOutcome outcome_;

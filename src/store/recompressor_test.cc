@@ -332,6 +332,24 @@ TEST_F(RecompressorTest, TakesTheLargerOfManyPagesFirst) {
     EXPECT_GE(before[page].packed_bytes() + 64, sizes[1600 / 8 + 100]) << "page " << page;
 }
 
+// Nobody has compacted meanwhile: without looking after its own holes it would need a tenth more.
+TEST_F(RecompressorTest, NeedsLittleMemoryOnTheWayToLess) {
+  make(8192);
+  Random random(6);
+  for (std::uint64_t page = 0; page < 8192; ++page) {
+    Page content{};
+    PageMaker(page + 1).fill(PageKind::Text, MutableBytes(content).first(800 + random.below(3200)));
+    write(page, content);
+  }
+  store_->maintain();
+  const std::uint64_t before = store_->pool().resident_pages();
+  EXPECT_GT(recompress_pages().changed_pages, 7000U);
+  EXPECT_LE(store_->pool().resident_pages_max(), before + before / 32 + 300);
+  store_->maintain();
+  EXPECT_LT(store_->pool().resident_pages(), before * 9 / 10);
+  expect_content();
+}
+
 // --- stops ---------------------------------------------------------------------------------------
 
 TEST_F(RecompressorTest, StopsWhenTold) {
