@@ -55,7 +55,6 @@ void PagerCore::lose(std::uint64_t page, PageWord word) {
   const auto address = reinterpret_cast<std::uint64_t>(memory_->span() + page * kPageBytes);
   warn_of_address("the page at ", address,
                   " cannot be read any more: its packed bytes, or its file, are damaged");
-  if (!memory_->poison(page)) die("and this kernel has no way to say so to the program");
   words_.unlock(page, word.with_lost(true));
 }
 
@@ -208,11 +207,11 @@ Result<void> PagerCore::bring_in(Region& region, std::uint64_t page, PageWord wo
   return install_run(run, buffer.data(), access, page);
 }
 
-bool PagerCore::touch_page(Region& region, std::uint64_t page, bool is_write) {
+PagerCore::Touch PagerCore::touch_page(Region& region, std::uint64_t page, bool is_write) {
   const PageWord word = words_.lock(page);
   if (word.place() == PagePlace::Clean && is_write) {
     allow_write(region, page, word);
-    return true;
+    return Touch::Done;
   }
   if (word.is_in_memory()) {
     // Another thread was faster. Or the program has dropped it behind our back.
@@ -220,14 +219,15 @@ bool PagerCore::touch_page(Region& region, std::uint64_t page, bool is_write) {
     words_.unlock(page, word);
     if (!is_present)
       die("a resident page is gone: the program has dropped or remapped a pager's memory itself");
-    return true;
+    return Touch::Done;
   }
   if (word.is_lost()) {
-    lose(page, word);
-    return true;
+    words_.unlock(page, word);
+    return Touch::Lost;
   }
   const Result<void> done = bring_in(region, page, word, is_write);
-  return done || done.error().code != ENOMEM;
+  if (done) return Touch::Done;
+  return done.error().code == ENOMEM ? Touch::NoMemory : Touch::Lost;
 }
 
 bool PagerCore::handle_fault(std::uint64_t page, bool is_write) {
@@ -238,14 +238,16 @@ bool PagerCore::handle_fault(std::uint64_t page, bool is_write) {
   if (!make_room(1))
     die("the memory limit of ", budget_.limit_bytes(),
         " bytes is used up: what is pinned, and what is packed, leave no room for a page");
-  for (unsigned attempt = 0; !touch_page(*region, page, is_write); ++attempt) {
+  Touch touch = touch_page(*region, page, is_write);
+  for (unsigned attempt = 0; touch == Touch::NoMemory; ++attempt) {
     if (!shrink_for_machine(attempt))
       die("the machine, or its cgroup, has no memory for a page; the pager holds ",
           static_cast<std::uint64_t>(std::max<std::int64_t>(budget_.charged(), 0)),
           " pages and can give up none");
+    touch = touch_page(*region, page, is_write);
   }
   stall_.add(monotonic_nanoseconds() - began);
-  return true;
+  return touch == Touch::Done;
 }
 
 }  // namespace uzram

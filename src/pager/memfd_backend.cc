@@ -34,7 +34,6 @@ class MemfdBackend final : public MemoryBackend {
                      std::uint64_t staging_first) override;
   void forget(std::uint64_t first, std::uint64_t count) override;
   void forget_staging(std::uint64_t first, std::uint64_t count) override;
-  bool poison(std::uint64_t) override { return false; }
   [[nodiscard]] bool is_present(std::uint64_t) const override { return true; }
   bool inherit(bool) override { return false; }
 

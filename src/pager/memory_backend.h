@@ -61,9 +61,6 @@ class MemoryBackend {
   // Forgets what is present in the range.
   virtual void forget(std::uint64_t first, std::uint64_t count) = 0;
   virtual void forget_staging(std::uint64_t first, std::uint64_t count) = 0;
-  // Makes every touch of an absent page an error that only that page sees. Returns: false when this
-  // way cannot.
-  virtual bool poison(std::uint64_t page) = 0;
   // Whether a page is really there, when its word says so; true when unknown.
   [[nodiscard]] virtual bool is_present(std::uint64_t page) const = 0;
 

@@ -41,8 +41,8 @@ class PagerCore {
 
   // --- fault_path.cc
   // A thread has touched a page that is not there, or has written to one that is write-protected.
-  // Returns: false when no region has the page: it is the program's fault. Ends the process when
-  // the page cannot be given.
+  // Returns: false when no region has the page, or its content is damaged: the program gets the
+  // signal. Ends the process when there is no memory for the page.
   bool handle_fault(std::uint64_t page, bool is_write);
 
   // --- pager_core.cc
@@ -103,6 +103,7 @@ class PagerCore {
         readahead_pages{0}, refaults{0}, evicted_pages{0}, clean_drops{0}, packed_pages{0},
         assisted_pages{0}, anonymous_evicted{0}, file_evicted{0};
   };
+  enum class Touch : std::uint8_t { Done, NoMemory, Lost };
   enum class Step : std::uint8_t { Done, Nothing, Failed };
   // Pages next to each other, locked by this thread.
   struct LockedRun {
@@ -132,7 +133,7 @@ class PagerCore {
   // Requires: locked. It cannot be read any more.
   void lose(std::uint64_t page, PageWord word);
   void forget_stored(std::uint64_t page);
-  bool touch_page(Region& region, std::uint64_t page, bool is_write);
+  Touch touch_page(Region& region, std::uint64_t page, bool is_write);
 
   // --- reclaim.cc
   // Waits until there are `pages` free pages, and works for them. Errors: ENOMEM: the limit cannot

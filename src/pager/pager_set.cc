@@ -59,7 +59,12 @@ void on_signal(int signal, siginfo_t* info, void* context) {
 
 Result<void> take_signal(int signal) {
   TakenSignal& taken = taken_of(signal);
-  if (taken.is_taken) return {};
+  struct sigaction now {};
+  if (::sigaction(signal, nullptr, &now) != 0) return fail_errno();
+  const bool has_handler =
+      (now.sa_flags & SA_SIGINFO) != 0 || (now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN);
+  // A handler that the program has put over ours hands on to us, or calls Pager::handle_fault.
+  if (taken.is_taken && has_handler) return {};
   struct sigaction action {};
   action.sa_sigaction = on_signal;
   // No other signal is blocked: the program's own handlers may run meanwhile, and fault.

@@ -61,7 +61,6 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
     if (words[i].pins() != 0) continue;
     dropped |= bit;
     if (words[i].is_in_memory()) present |= bit;
-    if (words[i].is_lost()) memory_->forget(first + i, 1);
   }
   for (std::uint64_t left = present; left != 0;) {
     const auto start = static_cast<unsigned>(std::countr_zero(left));

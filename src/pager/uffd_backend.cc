@@ -77,7 +77,6 @@ class UffdBackend final : public MemoryBackend {
                      std::uint64_t staging_first) override;
   void forget(std::uint64_t first, std::uint64_t count) override;
   void forget_staging(std::uint64_t first, std::uint64_t count) override;
-  bool poison(std::uint64_t page) override;
   [[nodiscard]] bool is_present(std::uint64_t page) const override;
   bool inherit(bool is_inherited) override;
   void note_shared() override { is_shared_.store(true, std::memory_order_relaxed); }
@@ -252,14 +251,6 @@ void UffdBackend::forget_staging(std::uint64_t first, std::uint64_t count) {
   UZ_CHECK(::madvise(staging_ + first * kPageBytes, count * kPageBytes, MADV_DONTNEED) == 0);
 }
 
-bool UffdBackend::poison(std::uint64_t page) {
-  if (!ability_.has_poison) return false;
-  UffdPoison request{};
-  request.start = address_of(span_, page);
-  request.bytes = kPageBytes;
-  return ::ioctl(ability_.descriptor.get(), kUffdioPoison, &request) == 0;
-}
-
 bool UffdBackend::is_present(std::uint64_t page) const {
   unsigned char answer = 0;
   if (::mincore(span_ + page * kPageBytes, kPageBytes, &answer) != 0) return false;
@@ -276,9 +267,9 @@ void UffdBackend::watch() {
   for (;;) {
     if (::poll(ready, 2, -1) < 0) continue;
     if (ready[1].revents != 0) return;
-    uffd_msg message{};
-    if (::read(ability_.descriptor.get(), &message, sizeof message) != sizeof message) continue;
-    if (message.event == UFFD_EVENT_REMAP)
+    // A move is the only event that was asked for. It is not read, so that whoever has moved the
+    // memory still waits, and cannot touch it.
+    if ((ready[0].revents & POLLIN) != 0)
       die("the program has moved a pager's memory with mremap(); its pages cannot be found there");
   }
 }
@@ -291,12 +282,11 @@ Result<UffdAbility> open_uffd() {
   if ((*features & kNeededFeatures) != kNeededFeatures) return fail(ENOSYS);
   UffdAbility ability;
   ability.has_move = (*features & kUffdFeatureMove) != 0;
-  ability.has_poison = (*features & kUffdFeaturePoison) != 0;
   ability.descriptor = open_plain_uffd(ability.is_device);
   if (!ability.descriptor.is_open()) return fail_errno();
   uffdio_api api{};
   api.api = UFFD_API;
-  api.features = kNeededFeatures | (*features & (kUffdFeatureMove | kUffdFeaturePoison));
+  api.features = kNeededFeatures | (*features & kUffdFeatureMove);
   if (::ioctl(ability.descriptor.get(), UFFDIO_API, &api) != 0) return fail_errno();
   return ability;
 }

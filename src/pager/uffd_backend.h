@@ -25,7 +25,6 @@ namespace uzram {
 struct UffdAbility {
   FileDescriptor descriptor;  // With the features switched on.
   bool has_move = false;
-  bool has_poison = false;
   bool is_device = false;  // Opened through /dev/userfaultfd.
 };
 // Requires of the kernel: SIGBUS, write protection, remap events.
