@@ -20,7 +20,8 @@ std::uint64_t lowest_bits(std::uint64_t mask, unsigned most) {
 
 }  // namespace
 
-StagingRing::StagingRing(std::size_t slot_count) : slots_(slot_count), queue_(slot_count) {
+StagingRing::StagingRing(std::size_t slot_count)
+    : slot_count_(slot_count), slots_(slot_count), queue_(slot_count) {
   free_.reserve(slot_count);
   for (std::size_t slot = slot_count; slot > 0; --slot)
     free_.push_back(static_cast<std::uint32_t>(slot - 1));

@@ -54,7 +54,7 @@ class StagingRing {
 
   // Pages in slots that are queued, claimed or not.
   [[nodiscard]] std::uint64_t queued_pages() const;
-  [[nodiscard]] std::size_t slot_count() const { return slots_.size(); }
+  [[nodiscard]] std::size_t slot_count() const { return slot_count_; }
   [[nodiscard]] std::uint64_t memory_bytes() const;
   // Aborts when slots, lists and counts contradict each other.
   void check_invariants() const;
@@ -68,6 +68,7 @@ class StagingRing {
     bool is_free = true;
   };
 
+  const std::size_t slot_count_;
   mutable Mutex mutex_;
   std::vector<Slot> slots_ UZ_GUARDED_BY(mutex_);
   std::vector<std::uint32_t> free_ UZ_GUARDED_BY(mutex_);

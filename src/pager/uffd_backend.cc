@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <system_error>
 
@@ -83,6 +84,7 @@ class UffdBackend final : public MemoryBackend {
 
  private:
   void protect(std::uint64_t first, std::uint64_t count, bool is_protected);
+  static bool try_halves(std::uint64_t& count);
   std::uint64_t move(std::uint64_t first, std::uint64_t count, std::uint64_t staging_first);
   std::uint64_t copy_out(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                          std::uint64_t staging_first);
@@ -152,58 +154,84 @@ Result<void> UffdBackend::close_range(std::uint64_t first, std::uint64_t count) 
   return {};
 }
 
+// Regions that come and go can leave their addresses in several mappings, and a call serves but
+// one: whatever does not work as a whole is tried in halves.
+bool UffdBackend::try_halves(std::uint64_t& count) {
+  if ((errno != ENOENT && errno != EINVAL) || count <= 1) return false;
+  count /= 2;
+  return true;
+}
+
 Result<std::uint64_t> UffdBackend::install(std::uint64_t first, std::uint64_t count,
                                            const std::byte* source, PageAccess access) {
   std::uint64_t done = 0;
+  std::uint64_t step = count;
   while (done < count) {
+    step = std::min(step, count - done);
     uffdio_copy copy{};
     copy.dst = address_of(span_, first + done);
     copy.src = reinterpret_cast<std::uint64_t>(source + done * kPageBytes);
-    copy.len = (count - done) * kPageBytes;
+    copy.len = step * kPageBytes;
     copy.mode = access == PageAccess::Read ? UFFDIO_COPY_MODE_WP : 0;
-    if (::ioctl(ability_.descriptor.get(), UFFDIO_COPY, &copy) == 0) return count;
+    if (::ioctl(ability_.descriptor.get(), UFFDIO_COPY, &copy) == 0) {
+      done += step;
+      continue;
+    }
     if (copy.copy > 0) {
       done += static_cast<std::uint64_t>(copy.copy) / kPageBytes;
       continue;
     }
-    if (errno == EAGAIN) continue;  // The address space is changing.
+    if (errno == EAGAIN || try_halves(step)) continue;  // EAGAIN: the address space is changing.
     if (errno == ENOMEM) return done == 0 ? Result<std::uint64_t>(fail(ENOMEM)) : done;
-    die("a page cannot be put in its place (UFFDIO_COPY: errno ", errno,
+    die("a page cannot be put in its place (UFFDIO_COPY: errno ", static_cast<unsigned>(errno),
         "); has the program changed the mapping of a pager's memory?");
   }
   return done;
 }
 
 void UffdBackend::protect(std::uint64_t first, std::uint64_t count, bool is_protected) {
-  uffdio_writeprotect request{};
-  request.range = {address_of(span_, first), count * kPageBytes};
-  request.mode = is_protected ? UFFDIO_WRITEPROTECT_MODE_WP : 0;
-  while (::ioctl(ability_.descriptor.get(), UFFDIO_WRITEPROTECT, &request) != 0) {
-    if (errno == EAGAIN) continue;
-    die("write protection cannot be changed (UFFDIO_WRITEPROTECT: errno ", errno,
+  std::uint64_t done = 0;
+  std::uint64_t step = count;
+  while (done < count) {
+    step = std::min(step, count - done);
+    uffdio_writeprotect request{};
+    request.range = {address_of(span_, first + done), step * kPageBytes};
+    request.mode = is_protected ? UFFDIO_WRITEPROTECT_MODE_WP : 0;
+    if (::ioctl(ability_.descriptor.get(), UFFDIO_WRITEPROTECT, &request) == 0) {
+      done += step;
+      continue;
+    }
+    if (errno == EAGAIN || try_halves(step)) continue;
+    die("write protection cannot be changed (UFFDIO_WRITEPROTECT: errno ",
+        static_cast<unsigned>(errno),
         "); has the program changed the mapping of a pager's memory?");
   }
 }
 
 std::uint64_t UffdBackend::move(std::uint64_t first, std::uint64_t count,
                                 std::uint64_t staging_first) {
-  // The kernel counts holes at the end as not moved when it stops early: nothing is lost by that.
   constexpr int kMostTries = 8;
   std::uint64_t done = 0;
-  for (int tries = 0; done < count && tries < kMostTries; ++tries) {
+  std::uint64_t step = count;
+  for (int tries = 0; done < count && tries < kMostTries;) {
+    step = std::min(step, count - done);
     UffdMove request{};
     request.destination = address_of(staging_, staging_first + done);
     request.source = address_of(span_, first + done);
-    request.bytes = (count - done) * kPageBytes;
+    request.bytes = step * kPageBytes;
     request.mode = kUffdMoveAllowHoles;
-    if (::ioctl(ability_.descriptor.get(), kUffdioMove, &request) == 0) return count;
-    if (request.moved > 0) {
-      done += static_cast<std::uint64_t>(request.moved) / kPageBytes;
-      tries = 0;
+    if (::ioctl(ability_.descriptor.get(), kUffdioMove, &request) == 0) {
+      done += step;
       continue;
     }
+    if (request.moved > 0) {
+      done += static_cast<std::uint64_t>(request.moved) / kPageBytes;
+      continue;
+    }
+    if (try_halves(step)) continue;
     // EBUSY: shared with a child, or in use by a device. Others: somebody changed the mapping.
     if (errno != EAGAIN) break;
+    ++tries;
   }
   return done;
 }
