@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nothing is silently wrong: the right data, or an end that says why.
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -349,6 +353,40 @@ TEST_P(PagerSafety, SystemCallsFindNoPageThatIsAway) {
   EXPECT_EQ(::read(source.get(), start, kPageBytes), -1);
   EXPECT_EQ(errno, EFAULT);
   EXPECT_EQ(first_wrong(start, 100), 100U);
+}
+
+// A process like one in a container whose filter does not know userfaultfd, without privilege.
+bool give_up_userfaultfd() {
+  constexpr std::uint32_t kRefuse = SECCOMP_RET_ERRNO | EPERM;
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, kRefuse),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{4, program};
+  // The device has no filter: only its permissions.
+  if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) return false;
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(PagerWithoutUserfaultfd, FallsBackToSignalsAndKeepsEverything) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        PagerFixture fixture;
+        if (!give_up_userfaultfd()) ::_exit(2);
+        const bool is_refused =
+            errno_of(Pager::create(PagerFixture::config_of(PagerBackend::Protect))) == ENOSYS;
+        if (!fixture.make(PagerFixture::config_of(PagerBackend::Automatic))) ::_exit(3);
+        if (!is_refused || fixture.pager().backend() != PagerBackend::Signal) ::_exit(4);
+        std::byte* const start = fixture.region(3000 * kPageBytes);
+        PagerFixture::fill(start, 3000);
+        const bool is_right = PagerFixture::first_wrong(start, 3000) == 3000;
+        ::_exit(is_right && fixture.pager().stats().packed_pages > 0 ? 0 : 5);
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST(PagerSetTest, HasRoomForSixteen) {
