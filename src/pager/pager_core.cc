@@ -39,7 +39,8 @@ std::uint64_t staging_bytes_of(const PagerConfig& config) {
 
 // Clusters often have but a few pages in memory, so there are more slots than full ones would need.
 std::size_t slot_count_of(const PagerConfig& config) {
-  return static_cast<std::size_t>(2 * (staging_bytes_of(config) / kClusterBytes));
+  constexpr std::uint64_t kLeastSlots = 8;
+  return std::max(2 * (staging_bytes_of(config) / kClusterBytes), kLeastSlots);
 }
 
 Result<std::unique_ptr<MemoryBackend>> first_that_works(PagerBackend wanted, SpanShape shape,

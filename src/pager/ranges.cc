@@ -92,25 +92,30 @@ Result<void> PagerCore::drop(PageRange range) {
   return {};
 }
 
+// A page that is brought in is pinned as it appears: otherwise it could go again at once.
 Result<void> PagerCore::pin_page(std::uint64_t page, bool for_write) {
   Region& region = *regions_.region_of(page);
   for (unsigned attempt = 0;;) {
-    if (const Result<void> room = make_room(1); !room) return room;
+    if (!words_.look(page).is_in_memory()) {
+      if (const Result<void> room = make_room(1); !room) return room;
+    }
     const PageWord word = words_.lock(page);
     if (word.is_lost() || word.pins() == PageWord::kMostPins) {
       words_.unlock(page, word);
       return fail(word.is_lost() ? EIO : EAGAIN);
     }
+    const PageWord pinned = word.with_pins(word.pins() + 1);
     if (word.place() == PagePlace::Clean && for_write) {
-      allow_write(region, page, word);
-      continue;
-    }
-    if (word.is_in_memory()) {
-      words_.unlock(page, word.with_pins(word.pins() + 1));
+      allow_write(region, page, pinned);
       return {};
     }
-    const Result<void> done = bring_in(region, page, word, for_write);
-    if (done) continue;  // It may have gone again before it is pinned.
+    if (word.is_in_memory()) {
+      words_.unlock(page, pinned);
+      return {};
+    }
+    const Result<void> done = bring_in(region, page, pinned, for_write);
+    if (done) return {};
+    unpin_page(page);
     if (done.error().code != ENOMEM) return done;
     if (const Result<void> shrunk = shrink_for_machine(attempt++); !shrunk) return shrunk;
   }

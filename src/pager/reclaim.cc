@@ -16,6 +16,8 @@ namespace {
 constexpr unsigned kAssistPages = 2;
 constexpr unsigned kBatchPages = 16;
 constexpr unsigned kMostVictimTries = 256;
+// So often must a thread without room find nobody at work, and nothing to do, to give up.
+constexpr unsigned kMostIdleLooks = 8;
 
 std::int64_t bit_count(std::uint64_t mask) { return std::popcount(mask); }
 
@@ -93,6 +95,10 @@ std::optional<unsigned> PagerCore::take_cluster(std::uint64_t cluster, PageRange
   if (!slot) return std::nullopt;
   const LockedCluster locked(words_, cluster, wanted);
   const std::uint64_t taken = take_runs(locked, *slot);
+  const auto count = static_cast<unsigned>(std::popcount(taken));
+  // Before the pages are let go: whoever drops them then finds the counts right.
+  ClusterState& state = regions_.cluster(cluster);
+  state.in_memory.fetch_sub(static_cast<std::uint16_t>(count), std::memory_order_relaxed);
   for (std::uint64_t left = locked.locked; left != 0; left &= left - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(left));
     PageWord word = locked.words[i];
@@ -103,13 +109,10 @@ std::optional<unsigned> PagerCore::take_cluster(std::uint64_t cluster, PageRange
     }
     words_.unlock(locked.first_page + i, word);
   }
-  const auto count = static_cast<unsigned>(std::popcount(taken));
   if (count == 0) {
     staging_.free_slot(*slot);
     return 0;
   }
-  ClusterState& state = regions_.cluster(cluster);
-  state.in_memory.fetch_sub(static_cast<std::uint16_t>(count), std::memory_order_relaxed);
   state.active.store(0, std::memory_order_relaxed);
   evicted_total_.fetch_add(count, std::memory_order_relaxed);
   counters_.evicted_pages.fetch_add(count, std::memory_order_relaxed);
@@ -243,17 +246,21 @@ Result<void> PagerCore::make_room(std::int64_t pages) {
     if (threads_.empty() || free < (marks.min + marks.low) / 2) reclaim_step(kAssistPages, true);
     return {};
   }
-  while (budget_.free() < pages) {
+  for (unsigned idle_looks = 0; budget_.free() < pages;) {
     if (is_frozen_.load(std::memory_order_relaxed) != 0) return {};
     if (budget_.room() < Budget::kLeastPages) return fail(ENOMEM);
     const std::uint32_t seen = released_count_.load(std::memory_order_acquire);
     const Step step = reclaim_step(kBatchPages, true);
     if (step == Step::Failed) return fail(ENOMEM);
-    if (step == Step::Done || budget_.free() >= pages) continue;
-    // Nothing to begin. Others may be about to finish something.
-    if (staging_.queued_pages() == 0 && is_frozen_.load(std::memory_order_relaxed) == 0)
-      return fail(ENOMEM);
-    futex_wait(released_count_, seen);
+    if (step == Step::Done) {
+      idle_looks = 0;
+      continue;
+    }
+    // Nothing to begin. As long as others are at work, they may be about to finish something.
+    const bool is_idle =
+        staging_.queued_pages() == 0 && reclaimers_inside_.load(std::memory_order_relaxed) == 0;
+    if (is_idle && ++idle_looks == kMostIdleLooks) return fail(ENOMEM);
+    futex_wait_briefly(released_count_, seen);
   }
   return {};
 }
@@ -312,7 +319,8 @@ void PagerCore::finish_fork_in_parent() {
     memory_->note_shared();
   }
   is_frozen_.fetch_sub(1, std::memory_order_seq_cst);
-  wake_reclaimers();
+  // What was brought in for the child leaves again. If that cannot be, the next fault will say so.
+  static_cast<void>(make_room(0));
 }
 
 }  // namespace uzram
