@@ -10,7 +10,7 @@
 namespace uzram {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 4;
 constexpr int kCommands = UZ_PAGER_UNDER_SANITIZER != 0 ? 250 : 600;
 
 // UZRAM_TEST_SEED runs a printed seed again.

@@ -15,7 +15,7 @@ class PagerThread : public EveryBackend {
  protected:
   static constexpr std::uint64_t kPages = 2048;
   static constexpr std::uint64_t kWordsPerPage = kPageBytes / sizeof(std::uint64_t);
-  static constexpr int kSteps = UZ_PAGER_UNDER_SANITIZER != 0 ? 6000 : 20000;
+  static constexpr int kSteps = UZ_PAGER_UNDER_SANITIZER != 0 ? 5000 : 10000;
   static PagerConfig tight() {
     PagerConfig small = config(kLeastLimitBytes + kMebibyte);
     small.address_bytes = 16 * kMebibyte;
@@ -81,7 +81,7 @@ TEST_P(PagerThread, KeepsItsWordWhilePagesArePinnedDroppedAndPutAway) {
     });
   }
   Random random(3);
-  for (int step = 0; step < 300; ++step) {
+  for (int step = 0; step < 150; ++step) {
     const std::uint64_t page = random.below(kPages - 40);
     ASSERT_EQ(errno_of(pager().pin(start + page * kPageBytes, 40 * kPageBytes, step % 2 == 0)), 0);
     ASSERT_EQ(errno_of(pager().page_out(start, kPages / 8 * kPageBytes)), 0);
@@ -119,7 +119,7 @@ TEST_P(PagerThread, ForksInTheMiddleOfTheirWork) {
       if (first_wrong(start + kHalf * kPageBytes, kHalf, round) != kHalf) wrong.fetch_add(1);
     }
   });
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < 4; ++round) {
     const pid_t child = ::fork();
     if (child == 0) ::_exit(first_wrong(start, kHalf) == kHalf ? 0 : 1);
     int status = -1;
