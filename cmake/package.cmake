@@ -30,4 +30,5 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/uzram-config-version.cmake
 install(FILES ${CMAKE_BINARY_DIR}/uzram-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/uzram COMPONENT pager)
 configure_file(cmake/uzram.pc.in ${CMAKE_BINARY_DIR}/uzram.pc @ONLY)
-install(FILES ${CMAKE_BINARY_DIR}/uzram.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT pager)
+install(FILES ${CMAKE_BINARY_DIR}/uzram.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT pager)

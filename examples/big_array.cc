@@ -14,7 +14,7 @@ int main() {
 
   constexpr std::size_t kCount = (256 << 20) / sizeof(long);
   auto region = (*pager)->make_region(kCount * sizeof(long));
-  if (!region) return std::fprintf(stderr, "no memory: %s\n", std::strerror(region.error().code)), 1;
+  if (!region) return std::fprintf(stderr, "no room: %s\n", std::strerror(region.error().code)), 1;
 
   // From here on it is memory like any other.
   long* const numbers = reinterpret_cast<long*>(*region);

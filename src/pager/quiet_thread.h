@@ -17,8 +17,8 @@
 
 namespace uzram {
 
-// Threads of the program go first: where processors are scarce, they do the work themselves when they
-// need it, rather than wait for a turn behind ours.
+// Threads of the program go first: where processors are scarce, they do the work themselves when
+// they need it, rather than wait for a turn behind ours.
 inline void step_aside() {
   constexpr int kNiceness = 19;
   const sched_param none{};

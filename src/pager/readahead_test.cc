@@ -12,7 +12,7 @@
 namespace uzram {
 namespace {
 
-// Runs accesses through a memory that forgets nothing. Returns: the pages brought in, fault by fault.
+// Runs accesses through a memory that forgets nothing. Returns: the pages brought in by each fault.
 std::vector<std::uint64_t> windows_of(const ReadaheadRule& rule,
                                       const std::vector<std::uint64_t>& accesses) {
   ReadaheadState state;

@@ -81,8 +81,8 @@ int uzram_set_swappiness(uzram_pager* pager, unsigned swappiness);
 int uzram_pager_get_stats(const uzram_pager* pager, struct uzram_pager_stats* stats);
 enum uzram_backend uzram_pager_backend(const uzram_pager* pager);
 
-/* For programs with handlers of their own: 1 when the fault was a pager's, and is dealt with. `info`
- * is the siginfo_t, `context` the third argument of the handler. */
+/* For programs with handlers of their own: 1 when the fault was a pager's, and is dealt with.
+ * `info` is the siginfo_t, `context` the third argument of the handler. */
 int uzram_handle_fault(int signal, void* info, void* context);
 
 #ifdef __cplusplus
