@@ -79,6 +79,7 @@ def compare(bench, name, ours, theirs, least):
             [each[key] for each in theirs], against, target))
     row("accesses", "1/s", "accesses_per_second", (">=", least))
     row("CPU", "s", "processor_seconds", ("<=", 1.3))
+    row("memory", "bytes", "total_bytes", ("<=", 1))
     row("fault p50", "ns", "fault_p50", None)
     row("fault p99.9", "ns", "fault_p999", ("<", 1))
 
@@ -101,6 +102,7 @@ def pager(bench, stack):
                 done = subprocess.run([*words, "--limit", str(theirs[-1]["total_bytes"])],
                                       capture_output=True, text=True, check=True)
                 ours.append(json.loads(done.stdout))
+                ours[-1]["total_bytes"] = ours[-1]["account"]["total_bytes"]
         except Unavailable as reason:
             bench.rows.append(Skipped(f"pager, {pattern}, {threads} threads", str(reason)))
             continue

@@ -6,6 +6,7 @@
 
 #include "pager/pager_core.h"
 #include "pager/pager_set.h"
+#include "pager/quiet_thread.h"
 
 namespace uzram {
 
@@ -48,11 +49,13 @@ Result<std::byte*> Pager::map_file(int descriptor, std::uint64_t offset, std::ui
 
 Result<void> Pager::close_region(std::byte* start) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->close_region(start);
 }
 
 Result<void> Pager::prefetch(const void* start, std::uint64_t bytes) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->range_of(start, bytes, false).and_then([this](PagerCore::PageRange range) {
     return core_->prefetch(range);
   });
@@ -60,6 +63,7 @@ Result<void> Pager::prefetch(const void* start, std::uint64_t bytes) {
 
 Result<void> Pager::drop(void* start, std::uint64_t bytes) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->range_of(start, bytes, true).and_then([this](PagerCore::PageRange range) {
     return core_->drop(range);
   });
@@ -67,6 +71,7 @@ Result<void> Pager::drop(void* start, std::uint64_t bytes) {
 
 Result<void> Pager::pin(const void* start, std::uint64_t bytes, bool for_write) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->range_of(start, bytes, false).and_then([&](PagerCore::PageRange range) {
     return core_->pin(range, for_write);
   });
@@ -74,6 +79,7 @@ Result<void> Pager::pin(const void* start, std::uint64_t bytes, bool for_write) 
 
 Result<void> Pager::unpin(const void* start, std::uint64_t bytes) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->range_of(start, bytes, false).and_then([this](PagerCore::PageRange range) {
     return core_->unpin(range);
   });
@@ -81,6 +87,7 @@ Result<void> Pager::unpin(const void* start, std::uint64_t bytes) {
 
 Result<void> Pager::page_out(const void* start, std::uint64_t bytes) {
   if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
   return core_->range_of(start, bytes, false).and_then([this](PagerCore::PageRange range) {
     return core_->page_out(range);
   });
@@ -108,6 +115,7 @@ bool Pager::contains(const void* address) const { return core_->contains(address
 
 bool Pager::handle_fault(int signal, siginfo_t* info, void* context) {
   const int code = errno;
+  const SignalsBlocked blocked;
   const bool is_ours = PagerSet::handle_fault(signal, *info, context);
   errno = code;
   return is_ours;

@@ -118,6 +118,7 @@ Result<void> PagerCore::start_device() {
   if (const Result<void> done = device_.set_algorithm_params(0, params); !done) return done;
   if (const Result<void> done = device_.set_page_checks(config_.has_page_checks); !done)
     return done;
+  const SignalsBlocked blocked;  // Its threads lock what a fault needs.
   return device_.set_disksize(memory_->shape().span_pages * kPageBytes);
 }
 

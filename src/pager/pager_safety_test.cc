@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -296,6 +297,43 @@ TEST_P(PagerSafety, SignalsThatAreNotOursReachTheProgram) {
   EXPECT_EQ(jumps.load(), 2);
   ::munmap(foreign, kPageBytes);
   std::fclose(file);
+}
+
+std::atomic<std::byte*> alarm_region{nullptr};
+std::atomic<int> alarms{0};
+void touch_on_alarm(int) {
+  // The pages that the interrupted thread is busy with, and others.
+  static Random random(6);
+  std::byte* const start = alarm_region.load();
+  for (int i = 0; i < 4; ++i) start[random.below(64) * kPageBytes + 9] = std::byte{1};
+  alarms.fetch_add(1);
+}
+
+TEST_P(PagerSafety, SignalHandlersMayTouchARegionAtAnyTime) {
+  UZ_MAKE_PAGER(*this, config());
+  std::byte* const start = region(2000 * kPageBytes);
+  alarm_region.store(start);
+  struct sigaction action {};
+  struct sigaction former {};
+  action.sa_handler = touch_on_alarm;
+  action.sa_flags = SA_RESTART;
+  ASSERT_EQ(::sigaction(SIGALRM, &action, &former), 0);
+  const itimerval often{{0, 200}, {0, 200}};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &often, nullptr), 0);
+  Random random(2);
+  while (alarms.load() < 300) {
+    std::byte* const place = start + random.below(60) * kPageBytes;
+    place[100] = std::byte{2};
+    EXPECT_EQ(errno_of(pager().pin(place, 4 * kPageBytes)), 0);
+    EXPECT_EQ(errno_of(pager().unpin(place, 4 * kPageBytes)), 0);
+    EXPECT_EQ(errno_of(pager().page_out(start, 64 * kPageBytes)), 0);
+    EXPECT_EQ(errno_of(pager().prefetch(place, 2 * kPageBytes)), 0);
+    EXPECT_EQ(errno_of(pager().drop(place, kPageBytes)), 0);
+  }
+  const itimerval never{};
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+  ::sigaction(SIGALRM, &former, nullptr);
+  pager().check_invariants();
 }
 
 std::atomic<int> foreign_signals{0};

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "pager/die.h"
+#include "pager/quiet_thread.h"
 
 namespace uzram {
 namespace {
@@ -42,13 +43,16 @@ void pass_on(int signal, siginfo_t* info, void* context) {
     if (info->si_code <= 0) ::raise(signal);
     return;
   }
-  sigset_t outer;
-  ::pthread_sigmask(SIG_BLOCK, &former.sa_mask, &outer);
+  // With the signals blocked that were blocked where it happened, and those that it asks for.
+  const sigset_t& interrupted = static_cast<const ucontext_t*>(context)->uc_sigmask;
+  sigset_t ours;
+  ::pthread_sigmask(SIG_SETMASK, &interrupted, &ours);
+  ::pthread_sigmask(SIG_BLOCK, &former.sa_mask, nullptr);
   if ((former.sa_flags & SA_SIGINFO) != 0)
     former.sa_sigaction(signal, info, context);
   else
     former.sa_handler(signal);
-  ::pthread_sigmask(SIG_SETMASK, &outer, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &ours, nullptr);
 }
 
 void on_signal(int signal, siginfo_t* info, void* context) {
@@ -67,9 +71,9 @@ Result<void> take_signal(int signal) {
   if (taken.is_taken && has_handler) return {};
   struct sigaction action {};
   action.sa_sigaction = on_signal;
-  // No other signal is blocked: the program's own handlers may run meanwhile, and fault.
+  // The program's own handlers wait until the page is there: they might touch the same one.
   action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART;
-  ::sigemptyset(&action.sa_mask);
+  action.sa_mask = asynchronous_signals();
   if (::sigaction(signal, &action, &taken.former) != 0) return fail_errno();
   taken.is_taken = true;
   return {};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// pager/quiet_thread.h: threads of the pager's own: they take no signals of the program.
+// pager/quiet_thread.h: no signal handler of the program where it could find itself in its own way.
 //
-// What:    a std::thread with a name and every signal blocked but those that a fault of its own
-//          raises.
-// Errors:  throws std::system_error as std::thread does.
+// What:    SignalsBlocked, for a thread that is about to lock pages: a handler that touched the same
+//          page would wait for the very thread that it has interrupted. And threads of the pager's
+//          own, which never run handlers of the program.
+// Errors:  start_quiet_thread throws std::system_error as std::thread does.
 #pragma once
 
 #include <pthread.h>
@@ -27,19 +28,33 @@ inline void step_aside() {
   static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness));
 }
 
-// Requires: at most 15 letters.
-template <typename Work>
-[[nodiscard]] std::thread start_quiet_thread(const char* name, Work work) {
+// Every signal but those that an instruction raises.
+inline sigset_t asynchronous_signals() {
   sigset_t all;
-  sigset_t former;
   ::sigfillset(&all);
   for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
     ::sigdelset(&all, own);
-  ::pthread_sigmask(SIG_BLOCK, &all, &former);
-  struct Restore {
-    const sigset_t& mask;
-    ~Restore() { ::pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } restore{former};
+  return all;
+}
+
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    const sigset_t blocked = asynchronous_signals();
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &former_);
+  }
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &former_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t former_;
+};
+
+// Requires: at most 15 letters.
+template <typename Work>
+[[nodiscard]] std::thread start_quiet_thread(const char* name, Work work) {
+  const SignalsBlocked blocked;  // Threads inherit it.
   std::thread made([work = std::move(work)]() mutable {
     step_aside();
     work();
