@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pager/quiet_thread.h: no signal handler of the program where it could find itself in its own way.
 //
-// What:    SignalsBlocked, for a thread that is about to lock pages: a handler that touched the same
-//          page would wait for the very thread that it has interrupted. And threads of the pager's
-//          own, which never run handlers of the program.
+// What:    SignalsBlocked, for a thread that is about to lock pages: a handler that touched the
+//          same page would wait for the very thread that it has interrupted. And threads of the
+//          pager's own, which never run handlers of the program.
 // Errors:  start_quiet_thread throws std::system_error as std::thread does.
 #pragma once
 
