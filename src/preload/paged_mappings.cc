@@ -40,6 +40,16 @@ bool PagedMappings::is_mapped(std::uint64_t first, std::uint64_t end) {
   return true;
 }
 
+bool PagedMappings::is_usable(std::uint64_t first, std::uint64_t end) {
+  const MutexLock lock(mutex_);
+  for (std::uint64_t granule = first / kPages; granule * kPages < end; ++granule) {
+    const std::uint64_t bits = bits_in(granule, first, end);
+    if ((mapped_[granule] & bits) == bits) continue;
+    if (mapped_[granule] != 0 || !space_.is_granule_taken(granule)) return false;
+  }
+  return true;
+}
+
 void PagedMappings::set_mapped(std::uint64_t first, std::uint64_t end) {
   const MutexLock lock(mutex_);
   for (std::uint64_t granule = first / kPages; granule * kPages < end; ++granule)
@@ -90,7 +100,7 @@ int PagedMappings::unmap(std::byte* start, std::uint64_t bytes) {
 int PagedMappings::protect(std::byte* start, std::uint64_t bytes, int protection) {
   const std::uint64_t length = round_up(bytes, kPageBytes);
   const std::uint64_t first = page_of(start);
-  if (!is_mapped(first, first + length / kPageBytes)) return ENOMEM;
+  if (!is_usable(first, first + length / kPageBytes)) return ENOMEM;
   if (protection == kReadWrite) {
     space_.release(start, length, PagedSpace::Keep::Protected);
     return 0;
@@ -110,7 +120,7 @@ int PagedMappings::advise(std::byte* start, std::uint64_t bytes, int advice) {
   const std::uint64_t length = round_up(bytes, kPageBytes);
   if (length == 0) return 0;
   const std::uint64_t first = page_of(start);
-  if (!is_mapped(first, first + length / kPageBytes)) return ENOMEM;
+  if (!is_usable(first, first + length / kPageBytes)) return ENOMEM;
   Result<void> done;
   switch (advice) {
     case MADV_DONTNEED:

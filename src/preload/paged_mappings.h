@@ -47,6 +47,8 @@ class PagedMappings {
   [[nodiscard]] static std::uint64_t bits_in(std::uint64_t granule, std::uint64_t first,
                                              std::uint64_t end);
   [[nodiscard]] bool is_mapped(std::uint64_t first, std::uint64_t end);
+  // Mapped, or of a heap, whose pages a program may protect and advise about as well.
+  [[nodiscard]] bool is_usable(std::uint64_t first, std::uint64_t end);
   void set_mapped(std::uint64_t first, std::uint64_t end);
   // The granules in which nothing is mapped any more are given back.
   void clear_mapped(std::uint64_t first, std::uint64_t end);

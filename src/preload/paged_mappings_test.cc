@@ -69,6 +69,16 @@ TEST_F(PagedMappingsTest, AdviceForgetsOrPutsAway) {
   EXPECT_EQ(ENOMEM, mappings->advise(place, 2 * kMebi, MADV_DONTNEED));
 }
 
+TEST_F(PagedMappingsTest, PagesOfAHeapCanBeProtectedAndForgotten) {
+  std::byte* const block = space->take(2);
+  std::memset(block, 8, kPageBytes);
+  EXPECT_EQ(0, mappings->protect(block, kPageBytes, PROT_READ));
+  EXPECT_TRUE(is_all(block, kPageBytes, 8));
+  EXPECT_EQ(0, mappings->protect(block, kPageBytes, kReadWrite));
+  EXPECT_EQ(0, mappings->advise(block, kPageBytes, MADV_DONTNEED));
+  EXPECT_TRUE(is_all(block, kPageBytes, 0));
+}
+
 sigjmp_buf after_fault;
 
 TEST_F(PagedMappingsTest, ProtectedPagesKeepTheirContentAndTheirRule) {

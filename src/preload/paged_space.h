@@ -63,6 +63,11 @@ class PagedSpace {
   // Requires: taken. Their content is forgotten.
   void give(std::uint64_t first, std::uint64_t granules);
 
+  [[nodiscard]] bool is_granule_taken(std::uint64_t granule) {
+    const MutexLock lock(mutex_);
+    return is_taken(granule);
+  }
+
   // Whole pages inside the range read as zeros afterwards, also those that are pinned.
   void forget(std::byte* start, std::uint64_t bytes);
 
