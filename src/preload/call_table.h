@@ -3,8 +3,8 @@
 //
 // What:    the rules, one row a call, by which buffers in paged memory are pinned while the kernel
 //          uses them: in a fault of its own the kernel sees EFAULT, not the pager. Rows are written
-//          in kernel_calls.inc, once, for the table and for the functions that take the calls' names.
-//          Not here: calls that need more than that (interpose/).
+//          in kernel_calls.inc, once, for the table and for the functions that take the calls'
+//          names. Not here: calls that need more than that (interpose/).
 // Shapes:  at most six arguments, all integers or pointers; at most four rules a row.
 // Proof:   call_table_test.cc, tests/exec/calls_test.py.
 #pragma once

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// preload/paged_mappings.h: private anonymous mappings in paged memory, with what the kernel promises
-// for them.
+// preload/paged_mappings.h: private anonymous mappings in paged memory, with what the kernel
+// promises for them.
 //
-// What:    PagedMappings: mmap, munmap of parts, mremap, mprotect and madvise. Not here: which calls
-//          of a program come here (interpose/memory_calls.cc).
+// What:    PagedMappings: mmap, munmap of parts, mremap, mprotect and madvise. Not here: which
+//          calls of a program come here (interpose/memory_calls.cc).
 // Shapes:  mappings begin at a granule; parts are pages. Addresses behind the end of a mapping, up
 //          to its granule's, belong to nobody: touching them is not found out.
 // Owns:    64 bits a granule outside paged memory: which of its pages are mapped.

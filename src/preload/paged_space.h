@@ -4,8 +4,8 @@
 // What:    PagedSpace: one stretch of addresses over the regions of one pager; runs of granules are
 //          taken and given back. Not here: blocks of a heap (block_heap.h), what mmap promises
 //          (paged_mappings.h).
-// Shapes:  a granule is 256 KiB; the first begins at a multiple of 2 MiB. Regions of 64 MiB are made
-//          as they are needed and never closed.
+// Shapes:  a granule is 256 KiB; the first begins at a multiple of 2 MiB. Regions of 64 MiB are
+//          made as they are needed and never closed.
 // Owns:    the pager; a bit a granule and a byte a page outside paged memory.
 // Errors:  take -> null: no addresses left. keep -> ENOMEM no room in the limit, EAGAIN too many
 //          pins.

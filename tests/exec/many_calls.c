@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A program that knows nothing of uzram: whatever it hands to the kernel lies in memory that has just
- * been put away. Prints a line for each thing that works. */
+ * A program that knows nothing of uzram: whatever it hands to the kernel lies in memory that has
+ * just been put away. Prints a line for each thing that works. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -156,7 +156,8 @@ static void test_mappings(void) {
   memset(other, 5, 4 * kMebi);
   other = mremap(other, 4 * kMebi, 12 * kMebi, MREMAP_MAYMOVE);
   say("mremap", other[4 * kMebi - 1] == 5 && other[4 * kMebi] == 0);
-  say("munmap", munmap(other + kMebi, kMebi) == 0 && other[kMebi - 1] == 5 && other[2 * kMebi] == 5);
+  say("munmap",
+      munmap(other + kMebi, kMebi) == 0 && other[kMebi - 1] == 5 && other[2 * kMebi] == 5);
   say("DONTNEED", madvise(other, kMebi, MADV_DONTNEED) == 0 && other[0] == 0);
   say("the rest", munmap(other, kMebi) == 0 && munmap(other + 2 * kMebi, 10 * kMebi) == 0);
 }

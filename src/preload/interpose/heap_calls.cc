@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// malloc and its family: large blocks are paged, all others are of the allocator behind us (libc's, or
-// the program's own).
+// malloc and its family: large blocks are paged, all others are of the allocator behind us (libc's,
+// or the program's own).
 #include <dlfcn.h>
 #include <malloc.h>
 #include <unistd.h>
@@ -80,6 +80,9 @@ BlockHeap::Block paged_block(std::size_t bytes, std::size_t alignment, const voi
   return all->heap->allocate(bytes, alignment);
 }
 
+// Other allocators get their memory from mmap, so that their blocks may be paged as well.
+bool is_our_block(const void* block) { return is_paged(block) && machinery()->heap->owns(block); }
+
 void free_paged(void* block) {
   // In a child the records are the parent's, and its memory is given back as a whole.
   if (is_child()) return;
@@ -92,7 +95,7 @@ void free_paged(void* block) {
 std::size_t usable_bytes(void* block) {
   if (block == nullptr) return 0;
   if (is_early(block)) return early_bytes(block);
-  if (is_paged(block)) return machinery()->heap->usable_bytes(static_cast<std::byte*>(block));
+  if (is_our_block(block)) return machinery()->heap->usable_bytes(static_cast<std::byte*>(block));
   return find_allocator() ? next.usable(block) : 0;
 }
 
@@ -103,7 +106,7 @@ void* allocate(std::size_t bytes, const void* caller) {
 
 void release(void* block) {
   if (block == nullptr || is_early(block)) return;
-  if (is_paged(block))
+  if (is_our_block(block))
     free_paged(block);
   else if (find_allocator())
     next.free(block);
@@ -121,7 +124,7 @@ void* allocate_aligned(std::size_t alignment, std::size_t bytes, const void* cal
 void* reallocate(void* block, std::size_t bytes, const void* caller) {
   if (block == nullptr) return allocate(bytes, caller);
   const std::size_t least = settings() != nullptr ? settings()->threshold_bytes : ~std::size_t{0};
-  const bool was_paged = is_paged(block);
+  const bool was_paged = is_our_block(block);
   if (was_paged && bytes == 0) {
     free_paged(block);
     return nullptr;

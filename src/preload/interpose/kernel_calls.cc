@@ -52,8 +52,8 @@ UZ_EXPORT ssize_t __recvfrom_chk(int descriptor, void* buffer, std::size_t bytes
 
 UZ_EXPORT long uz_syscall(long number, long a, long b, long c, long d, long e,
                           long f) __asm__("syscall");
-// Raw system calls through libc: as the function of the same name. A futex is the caller's word, and
-// the kernel reads it.
+// Raw system calls through libc: as the function of the same name. A futex is the caller's word,
+// and the kernel reads it.
 long uz_syscall(long number, long a, long b, long c, long d, long e, long f) {
   auto* const next = UZ_NEXT(long(long, long, long, long, long, long, long), "syscall");
   if (!exec::needs_guard()) return next(number, a, b, c, d, e, f);

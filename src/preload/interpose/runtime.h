@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// preload/interpose/runtime.h: the one pager of a program under `uzram exec`, and what every function
-// that stands in for one of libc has to know.
+// preload/interpose/runtime.h: the one pager of a program under `uzram exec`, and what every
+// function that stands in for one of libc has to know.
 //
 // What:    the settings, the pager made at the first use of paged memory, the flag by which the
 //          library's own calls go straight to libc, and how to find libc's functions. Not here: the
@@ -30,8 +30,8 @@ struct Machinery {
   std::unique_ptr<PagedMappings> mappings;
 };
 
-// Where paged memory is; nowhere before there is a pager. Relaxed: an address that a thread has from
-// the pager was made after them.
+// Where paged memory is; nowhere before there is a pager. Relaxed: an address that a thread has
+// from the pager was made after them.
 extern std::atomic<std::uint64_t> paged_start;
 extern std::atomic<std::uint64_t> paged_bytes;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The signal of our faults belongs to the pager; the program has the illusion that it is its own: its
-// handler is kept and called for faults that are none of ours, and nobody blocks it, since a fault
-// with its signal blocked ends the process.
+// The signal of our faults belongs to the pager; the program has the illusion that it is its own:
+// its handler is kept and called for faults that are none of ours, and nobody blocks it, since a
+// fault with its signal blocked ends the process.
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams: libc hands large buffers on to the kernel as they are, by calls of its own that nobody can
-// stand in for. So what is paged is held, or copied, before it gets there. A stream's own buffer is
-// libc's, which is not paged.
+// Streams: libc hands large buffers on to the kernel as they are, by calls of its own that nobody
+// can stand in for. So what is paged is held, or copied, before it gets there. A stream's own
+// buffer is libc's, which is not paged.
 #include <sys/types.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads: each has a stack of its own for our handler, so that faults also work where its own stack
-// is small, or paged. And the waits of libc's locks: the kernel reads their words itself.
+// Threads: each has a stack of its own for our handler, so that faults also work where its own
+// stack is small, or paged. And the waits of libc's locks: the kernel reads their words itself.
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
