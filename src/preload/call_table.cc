@@ -3,6 +3,7 @@
 
 #include <sys/syscall.h>
 
+#include <iterator>
 #include <utility>
 
 namespace uzram {
@@ -17,9 +18,9 @@ constexpr CallRow kRows[] = {
 };
 
 constexpr bool has_each_name_once() {
-  for (const CallRow& row : kRows)
-    for (const CallRow* other = &row + 1; other != std::end(kRows); ++other)
-      if (std::string_view(row.name) == other->name) return false;
+  for (std::size_t i = 0; i < std::size(kRows); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (std::string_view(kRows[i].name) == kRows[j].name) return false;
   return true;
 }
 static_assert(has_each_name_once());

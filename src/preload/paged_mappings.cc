@@ -121,7 +121,6 @@ int PagedMappings::advise(std::byte* start, std::uint64_t bytes, int advice) {
   if (length == 0) return 0;
   const std::uint64_t first = page_of(start);
   if (!is_usable(first, first + length / kPageBytes)) return ENOMEM;
-  Result<void> done;
   switch (advice) {
     case MADV_DONTNEED:
     case MADV_FREE:

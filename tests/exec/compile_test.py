@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiler, which starts others by vfork, and threads of our own that go through memory at once."""
+"""The compiler, which starts others by vfork, and threads of our own that share an area."""
 import unittest
 
 from exec_run import BACKENDS, MEBI, ExecTest

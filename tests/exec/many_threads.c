@@ -30,7 +30,7 @@ int main(void) {
   pthread_t threads[kThreads];
   unsigned long sum = 0;
   words = calloc(kWords, sizeof *words);
-  for (unsigned long i = 0; i < kWords; ++i) words[i] = i;
+  for (unsigned long i = 0; i < kWords; ++i) words[i] = i / 4096;
   for (unsigned long i = 0; i < kThreads; ++i)
     pthread_create(&threads[i], NULL, count, (void *)i);
   for (int i = 0; i < kThreads; ++i) {

@@ -24,11 +24,11 @@ print(digest.hexdigest(), sum(numbers))
 
 SQL = """
 create table t(a integer primary key, b text, c integer);
-with recursive n(i) as (select 1 union all select i + 1 from n where i < 150000)
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 100000)
   insert into t select i, hex(i * 7919 % 1000003) || 'padpadpadpad', i * 7919 % 10007 from n;
 create index tb on t(b);
 select count(*), sum(x.a * y.c % 97) from t x join t y on x.c = y.a;
-select b from t order by c, b limit 5 offset 50000;
+select b from t order by c, b limit 5 offset 30000;
 select sum(a), max(b) from (select * from t order by b desc);
 """
 
@@ -45,7 +45,7 @@ class ProgramsTest(ExecTest):
         for backend in BACKENDS:
             with self.subTest(backend):
                 self.check_same(8 * MEBI, "sqlite3", ":memory:", input=SQL.encode(),
-                                options=("--backend", backend), least_held=4 * MEBI)
+                                options=("--backend", backend), least_held=2 * MEBI)
 
     def lines(self, count):
         numbers = random.Random(1)

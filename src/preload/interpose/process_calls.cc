@@ -49,14 +49,14 @@ namespace exec = uzram::exec;
 UZ_EXPORT int posix_spawn(pid_t* process, const char* path,
                           const posix_spawn_file_actions_t* actions,
                           const posix_spawnattr_t* attributes, char* const* arguments,
-                          char* const* environment) noexcept {
+                          char* const* environment) {
   return exec::spawn(UZ_NEXT(exec::SpawnFunction, "posix_spawn"), process, path, actions,
                      attributes, arguments, environment);
 }
 UZ_EXPORT int posix_spawnp(pid_t* process, const char* file,
                            const posix_spawn_file_actions_t* actions,
                            const posix_spawnattr_t* attributes, char* const* arguments,
-                           char* const* environment) noexcept {
+                           char* const* environment) {
   return exec::spawn(UZ_NEXT(exec::SpawnFunction, "posix_spawnp"), process, file, actions,
                      attributes, arguments, environment);
 }
