@@ -3,7 +3,6 @@
 
 #include <sys/syscall.h>
 
-#include <iterator>
 #include <utility>
 
 namespace uzram {
@@ -11,19 +10,12 @@ namespace {
 
 using namespace rules;
 
+// A name that comes twice is a function that is defined twice (interpose/kernel_calls.cc).
 constexpr CallRow kRows[] = {
 #define UZ_CALL(name, cut, ...) CallRow{#name, {__VA_ARGS__}, CutKind::cut},
 #include "preload/kernel_calls.inc"
 #undef UZ_CALL
 };
-
-constexpr bool has_each_name_once() {
-  for (std::size_t i = 0; i < std::size(kRows); ++i)
-    for (std::size_t j = 0; j < i; ++j)
-      if (std::string_view(kRows[i].name) == kRows[j].name) return false;
-  return true;
-}
-static_assert(has_each_name_once());
 
 constexpr std::pair<long, std::string_view> kSystemCalls[] = {
     {SYS_read, "read"},
