@@ -62,7 +62,7 @@ class ProgramsTest(ExecTest):
     # It looks everywhere for matches: not much of it, or it takes long.
     def test_xz(self):
         self.need("xz")
-        self.check_same(8 * MEBI, "xz", "-c", "-3", "-T1", self.lines(20000), least_held=2 * MEBI)
+        self.check_same(8 * MEBI, "xz", "-c", "-3", "-T1", self.lines(32000), least_held=2 * MEBI)
 
 
 if __name__ == "__main__":
