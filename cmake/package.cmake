@@ -32,3 +32,8 @@ install(FILES ${CMAKE_BINARY_DIR}/uzram-config-version.cmake
 configure_file(cmake/uzram.pc.in ${CMAKE_BINARY_DIR}/uzram.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/uzram.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT pager)
+
+# The command, and what `uzram exec` puts before a program.
+install(TARGETS uzram RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT command)
+install(TARGETS uzram_preload_shared
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT command)

@@ -65,6 +65,7 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_map(program, line);
   add_policy(program, line);
   add_pager(program, line);
+  add_exec(program, line);
 }
 
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {

@@ -40,6 +40,13 @@ WRONG_INPUT = (
     (("stat", "--watch", "soon"), "seconds"),
     (("list", "--output", "NAME,NOSUCH"), "NOSUCH"),
     (("serve", "--threads", "many"), "threads"),
+    (("exec", "--", "true"), "--memory-limit"),
+    (("exec", "--memory-limit", "64M"), "program"),
+    (("exec", "--memory-limit", "1M", "--", "true"), "8M"),
+    (("exec", "--memory-limit", "64M", "--threshold", "1", "--", "true"), "256"),
+    (("exec", "--memory-limit", "64M", "--backend", "thread", "--", "true"), "signal"),
+    (("exec", "--memory-limit", "64M", "--algorithm", "zip", "--", "true"), "zstd"),
+    (("exec", "--memory-limit", "64M", "--", "no-such-program"), "no-such-program"),
 )
 
 

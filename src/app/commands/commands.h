@@ -37,6 +37,7 @@ void add_stat(CLI::App& program, CommandLine& line);
 void add_map(CLI::App& program, CommandLine& line);
 void add_policy(CLI::App& program, CommandLine& line);
 void add_pager(CLI::App& program, CommandLine& line);
+void add_exec(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------
 

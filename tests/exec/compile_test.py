@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiler, which starts others by vfork, and threads of our own that share an area."""
+import unittest
+
+from exec_run import BACKENDS, MEBI, ExecTest
+
+SOURCE = "#include <map>\n#include <string>\n" + "".join(
+    f"int f{i}(int x) {{ std::map<int, std::string> m; m[x] = \"{i}\"; return (int)m.size(); }}\n"
+    for i in range(150))
+
+
+class CompileTest(ExecTest):
+    def test_gpp_makes_the_same_object(self):
+        self.need("g++")
+        (self.folder / "large.cc").write_text(SOURCE, encoding="utf-8")
+        words = ("g++", "-O0", "-c", "large.cc", "-o")
+        self.assertEqual(0, self.run_plain(*words, "plain.o").returncode)
+        stats = self.folder / "stats"
+        paged = self.run_paged(24 * MEBI, *words, "paged.o", options=("--stats", stats))
+        self.assertEqual((0, b""), (paged.returncode, paged.stderr))
+        self.assertEqual((self.folder / "plain.o").read_bytes(),
+                         (self.folder / "paged.o").read_bytes())
+        self.assertIn('"evicted_pages"', stats.read_text(encoding="utf-8"))
+
+
+class ThreadsTest(ExecTest):
+    def test_threads_that_change_one_area_at_once(self):
+        program = self.compile("many_threads.c")
+        for backend in BACKENDS:
+            with self.subTest(backend):
+                self.check_same(12 * MEBI, program, options=("--backend", backend))
+
+
+if __name__ == "__main__":
+    unittest.main()
