@@ -23,14 +23,14 @@ if(UZRAM_FUZZ)
 endif()
 
 # Most of a test's compile time is these headers, so they are compiled once. Product code goes
-# without: each of its files includes what it uses, and the build says so.
+# without: its files include what they use, and the build says so (of rooms that are no UNITY).
 # (A program without tests, because a precompiled header serves only what is compiled as it is.)
 add_executable(uzram_test_headers ${CMAKE_SOURCE_DIR}/cmake/test_headers.cc)
 target_link_libraries(uzram_test_headers PRIVATE
   uzram_flags GTest::gtest GTest::gmock GTest::gtest_main)
 set_target_properties(uzram_test_headers PROPERTIES UNITY_BUILD OFF)
-# What is tested is optimized as its preset says; what looks at it need not be. (gcc 12 sees bounds
-# exceeded inside std::string where it inlines little: GCC bug 105329.)
+# What is tested is optimized as its preset says; what looks at it need not be. (There gcc 12
+# sees bounds exceeded inside std::string that are not.)
 set(test_optimization $<IF:$<CONFIG:Release>,-O1,-O0>
   $<$<AND:$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU>>:-Wno-array-bounds;-Wno-stringop-overflow>)
 target_compile_options(uzram_test_headers PRIVATE ${test_optimization})

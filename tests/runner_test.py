@@ -16,7 +16,7 @@ import gtest  # noqa: E402
 import process  # noqa: E402
 import tidy  # noqa: E402
 from results import FAILED, PASSED, SKIPPED, Case, closing_line, count_text  # noqa: E402
-from results import skip_lines  # noqa: E402
+from results import lines_of  # noqa: E402
 
 
 def read_gtest(text, status):
@@ -74,7 +74,10 @@ class SummaryTest(unittest.TestCase):
 
     def test_a_skip_is_told_once_with_all_its_stages(self):
         self.assertEqual(["  b [dev, asan]: no qemu"],
-                         skip_lines([("dev", self.cases), ("asan", self.cases)]))
+                         lines_of(SKIPPED, [("dev", self.cases), ("asan", self.cases)]))
+
+    def test_what_failed_is_told_by_name(self):
+        self.assertEqual(["  c [dev]: no reason given"], lines_of(FAILED, [("dev", self.cases)]))
 
 
 class TidyTest(unittest.TestCase):

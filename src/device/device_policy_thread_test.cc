@@ -126,8 +126,8 @@ TEST_F(DevicePolicyThread, ChangesNothingThatUsersRead) {
     has_seen_clusters = has_seen_clusters || pages_in_clusters() != 0;
     return has_seen_clusters && device_.stats().backing_writes > 0;
   };
-  // Five seconds at least; a slow machine needs longer until every stage has had its turn.
-  for (int round = 0; round < 25 || (round < 300 && !has_seen_all()); ++round) {
+  // Eight seconds at least; a slow machine needs longer until every stage has had its turn.
+  for (int round = 0; round < 40 || (round < 300 && !has_seen_all()); ++round) {
     std::this_thread::sleep_for(milliseconds(200));
     has_seen_clusters = has_seen_clusters || pages_in_clusters() != 0;
     EXPECT_FALSE(device_.explain_policy().empty());

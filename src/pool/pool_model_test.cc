@@ -54,7 +54,7 @@ TEST(PoolModel, RandomCommandsLeaveThePoolAsTheMapSays) {
   std::printf("UZRAM_SEED=%llu\n", static_cast<unsigned long long>(first));
   const auto old_handler = ::signal(SIGABRT, print_current_run);
   std::uint64_t refused = 0;
-  // Of four seeds in a row, one set in some thousand never runs out of anything.
+  // Four seeds in a row may never run out of anything: seen once.
   for (std::uint64_t seed = first; seed < first + 4 || (refused == 0 && seed < first + 40); ++seed)
     refused += run_commands(seed, kCommands);
   ::signal(SIGABRT, old_handler);

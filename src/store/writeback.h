@@ -9,8 +9,9 @@
 //          the store, after all other pages were tried. A page that could not be written stays in
 //          memory.
 // Threads: one at a time: holds the store's background mutex. Pages that are used meanwhile are
-//          left where they are.
-// Memory:  a page or a cluster while it runs, and what the store's writer has.
+//          left where they are. A second thread encrypts, unless most_cpu counts the time of one.
+// Memory:  a byte for each page and cluster that is looked at, while it runs, and what the backing
+//          store's writer has.
 // Laws:    3, 4, 7.
 // Proof:   writeback_test.cc, writeback_fault_test.cc, store_model_test.cc.
 #pragma once

@@ -7,8 +7,8 @@ import time
 
 import process
 import stages
-from results import FAILED, SKIPPED, Case, Progress, closing_line, count, count_text, minutes
-from results import skip_lines
+from results import FAILED, SKIPPED, Case, Progress, closing_line, count, count_text, lines_of
+from results import minutes
 
 
 def arguments():
@@ -74,9 +74,11 @@ def main():
         label = f"[{index:2}/{len(todo)}] {stage.name:{width}}"
         found.append((stage.name, run_stage(label, stage)))
     cases = [case for _, part in found for case in part]
-    if count(cases, SKIPPED):
-        print("Skipped:")
-        print("\n".join(skip_lines(found)))
+    # What failed comes last: the end of a long log is what people get to see of it.
+    for outcome in (SKIPPED, FAILED):
+        if count(cases, outcome):
+            print(f"{outcome.capitalize()}:")
+            print("\n".join(lines_of(outcome, found)))
     print(f"{minutes(time.monotonic() - started)} minutes; logs in build/logs/")
     print(closing_line(cases))
     return 1 if count(cases, FAILED) else 0

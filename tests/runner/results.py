@@ -31,15 +31,15 @@ def minutes(seconds):
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def skip_lines(stages):
-    """Each skipped case once, with its reason and the stages that skipped it.
+def lines_of(outcome, stages):
+    """Each case with this outcome once, with its reason and the stages where it had it.
 
     `stages` are (stage name, cases) pairs.
     """
     found = {}
     for stage, cases in stages:
         for case in cases:
-            if case.outcome == SKIPPED:
+            if case.outcome == outcome:
                 found.setdefault((case.name, case.note), []).append(stage)
     return [f"  {name} [{', '.join(where)}]: {note or 'no reason given'}"
             for (name, note), where in sorted(found.items())]
