@@ -99,37 +99,48 @@ int DedupIndex::remove(std::uint64_t entry) {
   return 0;
 }
 
-// Adds one bucket when the entries need it, and gives it its share of another's.
+// Adds buckets while the entries need them. Who finds somebody else at it leaves it to them, also
+// when they have lost their processor in the middle: what is missing then is caught up with here.
 void DedupIndex::grow() {
+  constexpr int kMostBuckets = 16;  // A call: bounded work for the write that calls.
+  if (!needs_buckets() || !growth_mutex_.try_lock()) return;
+  for (int i = 0; i < kMostBuckets && needs_buckets(); ++i) add_bucket();
+  growth_mutex_.unlock();
+}
+
+bool DedupIndex::needs_buckets() const {
   const std::uint64_t count = bucket_count_.load(std::memory_order_relaxed);
   const std::uint64_t room = count * kBucketEntries * kMostLoad / 100;
-  if (entry_count_.load(std::memory_order_relaxed) <= room || count >= buckets_.size()) return;
-  if (!growth_mutex_.try_lock()) return;  // Somebody is at it.
+  return entry_count_.load(std::memory_order_relaxed) > room && count < buckets_.size();
+}
+
+// The new bucket gets its share of another's entries.
+void DedupIndex::add_bucket() {
   const std::uint64_t fresh = bucket_count_.load(std::memory_order_relaxed);
-  if (fresh < buckets_.size()) {
-    const std::uint64_t source = fresh - std::bit_floor(fresh);
-    bucket_count_.store(fresh + 1, std::memory_order_relaxed);
-    for (std::atomic<std::uint64_t>& place : buckets_[source].entries) {
-      std::uint64_t entry = place.load(std::memory_order_relaxed);
-      if (entry == 0) continue;
-      const std::array<std::uint64_t, 2> two = homes(tag_in(entry), fresh + 1);
-      if (two[0] == source || two[1] == source) continue;
-      if (!place.compare_exchange_strong(entry, 0, std::memory_order_relaxed)) continue;
-      if (!try_put(fresh, entry)) entry_count_.fetch_sub(1, std::memory_order_relaxed);
-    }
+  const std::uint64_t source = fresh - std::bit_floor(fresh);
+  bucket_count_.store(fresh + 1, std::memory_order_relaxed);
+  for (std::atomic<std::uint64_t>& place : buckets_[source].entries) {
+    std::uint64_t entry = place.load(std::memory_order_relaxed);
+    if (entry == 0) continue;
+    const std::array<std::uint64_t, 2> two = homes(tag_in(entry), fresh + 1);
+    if (two[0] == source || two[1] == source) continue;
+    if (!place.compare_exchange_strong(entry, 0, std::memory_order_relaxed)) continue;
+    if (!try_put(fresh, entry)) entry_count_.fetch_sub(1, std::memory_order_relaxed);
   }
-  growth_mutex_.unlock();
 }
 
 void DedupIndex::set(PageIndex slot, ContentTag tag) {
   const ContentTag old{tags_[slot.value].exchange(tag.value, std::memory_order_relaxed)};
   if (old == tag) return;
   const int removed = old.value == 0 ? 0 : remove(entry_of(slot, old));
-  const int added = insert(entry_of(slot, tag)) - removed;
-  if (added == 0) return;
-  entry_count_.fetch_add(static_cast<std::uint64_t>(std::int64_t{added}),
-                         std::memory_order_relaxed);
-  if (added > 0) grow();
+  const int inserted = insert(entry_of(slot, tag));
+  const int added = inserted - removed;
+  if (added != 0) {
+    entry_count_.fetch_add(static_cast<std::uint64_t>(std::int64_t{added}),
+                           std::memory_order_relaxed);
+  }
+  // Also when it took another's place, which says that the table is behind.
+  if (added > 0 || inserted == 0) grow();
 }
 
 void DedupIndex::clear(PageIndex slot) {

@@ -139,7 +139,9 @@ class DedupIndex {
   bool take_out(std::uint64_t bucket, std::uint64_t entry);
   // Returns: how many entries there are less.
   int remove(std::uint64_t entry);
-  void grow();
+  void grow() UZ_EXCLUDES(growth_mutex_);
+  [[nodiscard]] bool needs_buckets() const;
+  void add_bucket() UZ_REQUIRES(growth_mutex_);
 
   SparseArray<Bucket> buckets_;
   SparseArray<std::atomic<std::uint32_t>> tags_;
