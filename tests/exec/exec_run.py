@@ -37,6 +37,13 @@ class ExecTest(unittest.TestCase):
             if not find_program(name):
                 self.skipTest(f"{name} is not installed")
 
+    def need_backend(self, backend):
+        probe = subprocess.run([uzram_program(), "pager", "--probe", "--json"],
+                               capture_output=True, check=True)
+        works = {each["backend"]: each["works"] for each in json.loads(probe.stdout)["backends"]}
+        if not works[backend]:
+            self.skipTest(f"this machine, or user, does not allow the backend {backend}")
+
     def run_plain(self, *words, **keywords):
         return subprocess.run(list(map(str, words)), capture_output=True, timeout=120, check=False,
                               cwd=self.folder, **keywords)

@@ -99,7 +99,7 @@ void* run_thread(void* given) {
   // A thread of the pager never leaves the library, and never touches paged memory.
   if (start.is_internal)
     ++inside_depth;
-  else
+  else if (!is_strict)
     give_fault_stack();
   return start.work(start.argument);
 }
@@ -140,7 +140,7 @@ void give_fault_stack() { static_cast<void>(fault_stack.make(kFaultStackBytes));
 namespace exec = uzram::exec;
 
 UZ_EXPORT int sigaltstack(const stack_t* fresh, stack_t* former) noexcept {
-  if (exec::is_inside() || exec::settings() == nullptr)
+  if (exec::is_strict || exec::is_inside() || exec::settings() == nullptr)
     return exec::next_sigaltstack(fresh, former);
   const int code = exec::set_stack(fresh, former);
   if (code == 0) return 0;
