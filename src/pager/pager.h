@@ -19,8 +19,8 @@
 // Threads: every member from any thread; any thread may touch a region, with SIGBUS (Signal: with
 //          SIGSEGV) not blocked. Memory of a region must not hold stacks, and system calls find
 //          pages
-//          that are away only while they are pinned: read(2) into such a page is EFAULT. None of
-//          this is so with Strict.
+//          that are away only while they are pinned: read(2) into such a page is EFAULT. Strict
+//          needs no signal, and serves system calls.
 // Memory:  the fault path allocates nothing and touches no memory that it serves.
 // Laws:    5, 7, 8.
 // Proof:   pager_test.cc, pager_model_test.cc, pager_thread_test.cc, pager_safety_test.cc,

@@ -163,10 +163,11 @@ UZ_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes
   return code;
 }
 
-// A stack of the program's own: the kernel and libc use it at any time.
+// A stack of the program's own: the kernel and libc use it at any time. With --strict as well: the
+// pager itself may be called on it, and would put away what it stands on.
 UZ_EXPORT int pthread_attr_setstack(pthread_attr_t* attributes, void* stack,
                                     std::size_t bytes) noexcept {
-  if (exec::is_paged(stack) && exec::needs_guard()) {
+  if (exec::is_paged(stack) && !exec::is_inside() && !exec::is_child()) {
     const exec::InsideScope inside;
     if (!exec::machinery()->space->keep(stack, bytes, uzram::PagedSpace::Keep::Locked))
       return ENOMEM;
