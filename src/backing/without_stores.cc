@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nothing to write back to, instead of open_backing_store.cc and block_cipher.cc, for libraries that
-// are loaded into other people's programs: a pager's device never gets a backing store, and what the
-// stores need (NBD with its TLS, io_uring, OpenSSL) would be loaded with it.
+// Nothing to write back to, instead of open_backing_store.cc and block_cipher.cc, for libraries
+// that are loaded into other people's programs: a pager's device never gets a backing store, and
+// what the stores need (NBD with its TLS, io_uring, OpenSSL) would be loaded with it.
 #include "backing/block_cipher.h"
 #include "backing/open_backing_store.h"
 #include "base/check.h"

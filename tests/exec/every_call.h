@@ -21,7 +21,9 @@ static int failed;
 static inline void put_away(void) { madvise(area, kArea, MADV_PAGEOUT); }
 /* The n-th place: 24 bytes before the end of a page. */
 static inline void* place(int n) { return area + n * 32768 + 4096 - 24; }
-static inline void* put(int n, const void* bytes, size_t count) { return memcpy(place(n), bytes, count); }
+static inline void* put(int n, const void* bytes, size_t count) {
+  return memcpy(place(n), bytes, count);
+}
 static inline char* put_text(int n, const char* text) { return put(n, text, strlen(text) + 1); }
 /* A path in the test's folder. */
 static inline char* put_path(int n, const char* name) {
