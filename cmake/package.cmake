@@ -5,12 +5,12 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 add_library(uzram_shared SHARED src/pager/uzram.cc)
-target_link_libraries(uzram_shared PRIVATE uzram_pager)
+target_link_libraries(uzram_shared PRIVATE uzram_without_stores uzram_pager)
 set_target_properties(uzram_shared PROPERTIES OUTPUT_NAME uzram EXPORT_NAME uzram
   VERSION ${PROJECT_VERSION} SOVERSION 0 UNITY_BUILD OFF
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
   LINK_DEPENDS ${CMAKE_SOURCE_DIR}/src/pager/uzram.map)
-target_link_options(uzram_shared PRIVATE
+target_link_options(uzram_shared PRIVATE LINKER:--as-needed
   "LINKER:--version-script=${CMAKE_SOURCE_DIR}/src/pager/uzram.map"
   # C++ programs use Pager from the archive, C programs what is above it.
   "LINKER:--undefined=_ZN5uzram5Pager6createERKNS_11PagerConfigE")

@@ -80,6 +80,12 @@ class InstallTest(unittest.TestCase):
         must("cc", "-std=c99", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", source,
              *self.flags(), "-o", self.folder / "strict", env=self.environment)
 
+    def test_needs_no_library_that_a_pager_does_not_use(self):
+        said = must("readelf", "--dynamic", self.library / "libuzram.so")
+        self.assertIn("liblz4", said)
+        for foreign in ("libnbd", "liburing", "libcrypto"):
+            self.assertNotIn(foreign, said)
+
     def test_only_the_interface_is_visible(self):
         symbols = must("nm", "-D", "--defined-only", "--demangle", self.library / "libuzram.so")
         names = {line.split(maxsplit=2)[2].split("@")[0] for line in symbols.splitlines()}

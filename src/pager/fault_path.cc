@@ -55,6 +55,7 @@ void PagerCore::lose(std::uint64_t page, PageWord word) {
   const auto address = reinterpret_cast<std::uint64_t>(memory_->span() + page * kPageBytes);
   warn_of_address("the page at ", address,
                   " cannot be read any more: its packed bytes, or its file, are damaged");
+  memory_->poison(page);
   words_.unlock(page, word.with_lost(true));
 }
 
@@ -214,7 +215,9 @@ PagerCore::Touch PagerCore::touch_page(Region& region, std::uint64_t page, bool 
     return Touch::Done;
   }
   if (word.is_in_memory()) {
-    // Another thread was faster. Or the program has dropped it behind our back.
+    // Another thread was faster. Or the program has dropped it behind our back. A page that could
+    // not be taken after all may still be protected.
+    if (is_write) memory_->allow_write(page);
     const bool is_present = memory_->is_present(page);
     words_.unlock(page, word);
     if (!is_present)

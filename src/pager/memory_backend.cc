@@ -10,9 +10,9 @@ namespace uzram {
 Result<std::unique_ptr<MemoryBackend>> make_memory_backend(PagerBackend kind, SpanShape shape) {
   switch (kind) {
     case PagerBackend::Move:
-      return make_uffd_backend(shape, true);
     case PagerBackend::Protect:
-      return make_uffd_backend(shape, false);
+    case PagerBackend::Strict:
+      return make_uffd_backend(shape, kind);
     case PagerBackend::Signal:
       return make_memfd_backend(shape, true);
     case PagerBackend::Explicit:

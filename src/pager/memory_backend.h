@@ -41,6 +41,10 @@ class MemoryBackend {
 
   // Which signal a touch of an absent page raises; 0: none that we handle.
   [[nodiscard]] virtual int fault_signal() const = 0;
+  // Where faults are told as messages, while whoever has them waits (fault_threads.h); -1: nowhere.
+  [[nodiscard]] virtual int fault_descriptor() const { return -1; }
+  // Whoever waits for this page tries again. No other call here lets them.
+  virtual void let_retry(std::uint64_t) {}
   // Lets pages of the span be used, or not any more. Requires for not: none is in memory.
   virtual Result<void> open_range(std::uint64_t first, std::uint64_t count) = 0;
   virtual Result<void> close_range(std::uint64_t first, std::uint64_t count) = 0;
@@ -58,7 +62,10 @@ class MemoryBackend {
   // one cannot be taken. Requires: count <= kClusterPages.
   virtual std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                              std::uint64_t staging_first) = 0;
-  // Forgets what is present in the range.
+  // An absent page that nobody can bring back: who touches it gets SIGBUS, until it is forgotten.
+  // Where faults are signals, whoever handles them says so instead.
+  virtual void poison(std::uint64_t) {}
+  // Forgets what is present in the range, and what is poisoned.
   virtual void forget(std::uint64_t first, std::uint64_t count) = 0;
   virtual void forget_staging(std::uint64_t first, std::uint64_t count) = 0;
   // Whether a page is really there, when its word says so; true when unknown.

@@ -19,7 +19,8 @@
 // Threads: every member from any thread; any thread may touch a region, with SIGBUS (Signal: with
 //          SIGSEGV) not blocked. Memory of a region must not hold stacks, and system calls find
 //          pages
-//          that are away only while they are pinned: read(2) into such a page is EFAULT.
+//          that are away only while they are pinned: read(2) into such a page is EFAULT. Strict
+//          needs no signal, and serves system calls.
 // Memory:  the fault path allocates nothing and touches no memory that it serves.
 // Laws:    5, 7, 8.
 // Proof:   pager_test.cc, pager_model_test.cc, pager_thread_test.cc, pager_safety_test.cc,
@@ -44,13 +45,15 @@ enum class PagerBackend : std::uint8_t {
   Protect,   // userfaultfd; cold pages are write-protected, copied out and dropped (Linux 5.7).
   Signal,    // mprotect and SIGSEGV: needs nothing, costs more.
   Explicit,  // No faults at all: memory may be touched only while it is pinned.
+  Strict,    // userfaultfd with a privilege; threads serve the faults of all others, the kernel's
+             // too: any system call may use any page. Never taken by Automatic.
 };
 
 // What a child of fork() finds in the regions.
 enum class ForkRule : std::uint8_t {
   Refuse,    // Nothing: it dies with a message when it touches them. Costs nothing.
-  Populate,  // Everything, as plain memory of its own: fork() brings all pages back first. Move and
-             // Protect only.
+  Populate,  // Everything, as plain memory of its own: fork() brings all pages back first. Not
+             // Signal, not Explicit.
 };
 
 // What the program knows about how it will use a region.
@@ -132,7 +135,9 @@ class PagerCore;
 class Pager {
  public:
   // Errors: EINVAL a setting out of its range, or an algorithm that there is not; ENOSYS a backend
-  // that this machine does not allow; ENOMEM; EAGAIN no more threads, or too many pagers.
+  // that this machine does not allow; EPERM Strict without its privilege (CAP_SYS_PTRACE,
+  // vm.unprivileged_userfaultfd=1, or access to /dev/userfaultfd); ENOMEM; EAGAIN no more threads,
+  // or too many pagers.
   static Result<std::unique_ptr<Pager>> create(const PagerConfig& config);
   // Gives everything back: the regions' addresses must not be used any more.
   ~Pager();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fault, and all that it has to do, allocates nothing: malloc itself may be what has the fault.
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 
@@ -12,8 +13,8 @@
 #endif
 
 namespace {
-// Of this thread: background threads may do as they like.
-thread_local std::size_t pager_allocation_count = 0;
+// Of all threads: whoever serves a fault.
+std::atomic<std::size_t> pager_allocation_count{0};
 }  // namespace
 
 #if UZ_PAGER_OWN_MALLOC
@@ -53,10 +54,7 @@ class PagerAllocation : public EveryBackend {
     if (UZ_PAGER_OWN_MALLOC == 0) GTEST_SKIP() << "a sanitizer owns malloc";
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, PagerAllocation,
-                         ::testing::Values(PagerBackend::Move, PagerBackend::Protect,
-                                           PagerBackend::Signal),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, PagerAllocation, backends_with_faults(), backend_name);
 
 TEST_P(PagerAllocation, DoesNotHappenInFaults) {
   PagerConfig alone = config();

@@ -18,6 +18,7 @@ void PagerCore::check_page(std::uint64_t page, std::uint64_t& in_memory) const {
 }
 
 void PagerCore::check_invariants() {
+  if (fault_threads_ != nullptr) fault_threads_->wait_until_idle();
   // Until the background rests: it holds pages while it works.
   is_frozen_.fetch_add(1, std::memory_order_seq_cst);
   while (const std::uint32_t inside = reclaimers_inside_.load(std::memory_order_seq_cst))

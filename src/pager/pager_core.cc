@@ -91,7 +91,7 @@ Result<std::unique_ptr<PagerCore>> PagerCore::create(const PagerConfig& config) 
   PagerBackend kind = config.backend;
   auto memory = first_that_works(config.backend, shape, kind);
   if (!memory) return tl::unexpected(memory.error());
-  const bool can_populate = kind == PagerBackend::Move || kind == PagerBackend::Protect;
+  const bool can_populate = kind != PagerBackend::Signal && kind != PagerBackend::Explicit;
   if (config.fork_rule == ForkRule::Populate && !can_populate) return fail(EINVAL);
   auto words = PageWords::create(shape.span_pages);
   if (!words) return tl::unexpected(words.error());
@@ -125,6 +125,12 @@ Result<void> PagerCore::start_device() {
 Result<void> PagerCore::start_threads() {
   const unsigned processors = std::max(std::thread::hardware_concurrency(), 1U);
   const unsigned count = config_.compressor_threads.value_or(std::max(processors - 1, 1U));
+  const int messages = memory_->fault_descriptor();
+  if (messages >= 0) {
+    auto started = FaultThreads::start(messages, *this, *memory_);
+    if (!started) return tl::unexpected(started.error());
+    fault_threads_ = std::move(*started);
+  }
   try {
     for (unsigned i = 0; i < count; ++i)
       threads_.push_back(start_quiet_thread("uzram-pager", [this] { work(); }));
@@ -135,6 +141,7 @@ Result<void> PagerCore::start_threads() {
 }
 
 PagerCore::~PagerCore() {
+  fault_threads_.reset();
   is_ending_.store(true, std::memory_order_relaxed);
   for (std::thread& thread : threads_) {
     // Whoever is between looking and waiting is woken by the change of the count.

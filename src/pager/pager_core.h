@@ -20,6 +20,7 @@
 #include "device/device.h"
 #include "pager/budget.h"
 #include "pager/fault_buffers.h"
+#include "pager/fault_threads.h"
 #include "pager/memory_backend.h"
 #include "pager/page_words.h"
 #include "pager/pager.h"
@@ -201,6 +202,7 @@ class PagerCore {
   mutable Mutex stall_mutex_;  // Innermost.
   mutable StallMeter stall_;   // add() from anywhere; the rest under stall_mutex_.
   std::vector<std::thread> threads_;
+  std::unique_ptr<FaultThreads> fault_threads_;  // Null: faults are signals.
 };
 
 // Inside: nobody forks meanwhile. False: somebody does.

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/units.h"
 #include "pager/pager.h"
+#include "pager/probe.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define UZ_PAGER_UNDER_SANITIZER 1
@@ -45,6 +46,8 @@ inline std::string name_of(PagerBackend backend) {
       return "Signal";
     case PagerBackend::Explicit:
       return "Explicit";
+    case PagerBackend::Strict:
+      return "Strict";
   }
   return "";
 }
@@ -80,7 +83,8 @@ class PagerFixture {
   // Returns: whether there is one now; false after a skip, by name, where this machine allows none.
   bool make(const PagerConfig& config) {
     auto made = Pager::create(config);
-    if (!made && made.error().code == ENOSYS) return false;
+    const bool is_strict = config.backend == PagerBackend::Strict;
+    if (!made && made.error().code == (is_strict ? strict_refusal() : ENOSYS)) return false;
     EXPECT_TRUE(made.has_value()) << std::strerror(errno_of(made));
     if (made) pager_ = std::move(*made);
     return pager_ != nullptr;
@@ -106,10 +110,16 @@ class PagerFixture {
 };
 
 // Skips by name what this machine does not allow.
-#define UZ_MAKE_PAGER(fixture, config)                                            \
-  if (!(fixture).make(config))                                                    \
-  GTEST_SKIP() << "this machine has no userfaultfd that could serve the backend " \
+#define UZ_MAKE_PAGER(fixture, config)                                                      \
+  if (!(fixture).make(config))                                                              \
+  GTEST_SKIP() << "this machine, or user, has no userfaultfd that could serve the backend " \
                << name_of((config).backend)
+
+// Those that bring a page when it is touched.
+inline auto backends_with_faults() {
+  return ::testing::Values(PagerBackend::Move, PagerBackend::Protect, PagerBackend::Signal,
+                           PagerBackend::Strict);
+}
 
 class EveryBackend : public ::testing::TestWithParam<PagerBackend>, public PagerFixture {
  protected:

@@ -8,11 +8,13 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   constexpr std::size_t kMostCommands = 300;
   constexpr uzram::PagerBackend kBackends[] = {
-      uzram::PagerBackend::Move, uzram::PagerBackend::Protect, uzram::PagerBackend::Signal};
+      uzram::PagerBackend::Move, uzram::PagerBackend::Protect, uzram::PagerBackend::Signal,
+      uzram::PagerBackend::Strict};
   if (size < 2) return 0;
-  uzram::PagerConfig config = uzram::PagerModel::config_from(data[0], kBackends[data[1] % 3]);
+  uzram::PagerConfig config = uzram::PagerModel::config_from(data[0], kBackends[data[1] % 4]);
   auto pager = uzram::Pager::create(config);
-  // A machine without userfaultfd plays everything on the one that is always there.
+  // A machine without userfaultfd, or a user without the privilege, plays everything on the one
+  // that is always there.
   if (!pager) {
     config = uzram::PagerModel::config_from(data[0], uzram::PagerBackend::Signal);
     pager = uzram::Pager::create(config);

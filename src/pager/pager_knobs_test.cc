@@ -27,10 +27,7 @@ class PagerKnobs : public EveryBackend {
     return pager().stats().faults - before;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, PagerKnobs,
-                         ::testing::Values(PagerBackend::Move, PagerBackend::Protect,
-                                           PagerBackend::Signal),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, PagerKnobs, backends_with_faults(), backend_name);
 
 TEST_P(PagerKnobs, PageClusterDividesTheFaultsOfAScan) {
   UZ_MAKE_PAGER(*this, alone());

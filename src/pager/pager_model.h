@@ -54,7 +54,7 @@ class PagerModel {
     config.has_vma_readahead = choice % 2 == 0;
     config.has_page_checks = choice % 7 != 0;
     config.staging_bytes = choice % 4 == 0 ? 1 : 0;
-    const bool has_copies = backend == PagerBackend::Move || backend == PagerBackend::Protect;
+    const bool has_copies = backend != PagerBackend::Signal;
     if (has_copies && choice % 2 == 1) config.fork_rule = ForkRule::Populate;
     return config;
   }

@@ -21,10 +21,7 @@ std::uint64_t model_seed() {
 }
 
 class PagerModelRun : public EveryBackend {};
-INSTANTIATE_TEST_SUITE_P(Backends, PagerModelRun,
-                         ::testing::Values(PagerBackend::Move, PagerBackend::Protect,
-                                           PagerBackend::Signal),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, PagerModelRun, backends_with_faults(), backend_name);
 
 TEST_P(PagerModelRun, AgreesWithACopyOfMemory) {
   const std::uint64_t seed = model_seed();

@@ -14,10 +14,7 @@ namespace uzram {
 namespace {
 
 class PagerTest : public EveryBackend {};
-INSTANTIATE_TEST_SUITE_P(Backends, PagerTest,
-                         ::testing::Values(PagerBackend::Move, PagerBackend::Protect,
-                                           PagerBackend::Signal),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, PagerTest, backends_with_faults(), backend_name);
 
 // A file of `pages` pages and a bit, gone when it is closed.
 FileDescriptor file_of_pages(std::uint64_t pages, std::size_t extra_bytes) {

@@ -22,10 +22,7 @@ class PagerThread : public EveryBackend {
     return small;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Backends, PagerThread,
-                         ::testing::Values(PagerBackend::Move, PagerBackend::Protect,
-                                           PagerBackend::Signal),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, PagerThread, backends_with_faults(), backend_name);
 
 // Each thread has one word in every page, so that pages are shared and words are not.
 void count_in_own_words(std::uint64_t* words, std::uint64_t pages, std::uint64_t words_per_page,

@@ -68,15 +68,21 @@ PagerBackend PagerProbe::automatic() const {
 PagerProbe probe_pager() {
   PagerProbe probe;
   constexpr std::array kBackends = {PagerBackend::Move, PagerBackend::Protect, PagerBackend::Signal,
-                                    PagerBackend::Explicit};
+                                    PagerBackend::Explicit, PagerBackend::Strict};
   for (std::size_t i = 0; i < kBackends.size(); ++i) {
     const auto tried = try_backend(kBackends[i]);
     probe.backends[i] = {kBackends[i], tried ? 0 : tried.error().code, tried ? *tried : 0};
   }
-  const auto ability = open_uffd();
+  const auto ability = open_uffd(UffdFaults::AsSignals);
   probe.userfaultfd_code = ability ? 0 : ability.error().code;
   probe.is_userfaultfd_device = ability && ability->is_device;
   return probe;
+}
+
+int strict_refusal() {
+  const auto ability = open_uffd(UffdFaults::AsMessages);
+  if (ability) return 0;
+  return ability.error().code == EACCES ? EPERM : ability.error().code;
 }
 
 }  // namespace uzram

@@ -22,7 +22,7 @@ struct BackendProbe {
 };
 
 struct PagerProbe {
-  std::array<BackendProbe, 4> backends;  // Move, Protect, Signal, Explicit.
+  std::array<BackendProbe, 5> backends;  // Move, Protect, Signal, Explicit, Strict.
   // Of userfaultfd: how it was opened, or why it was not.
   int userfaultfd_code = 0;
   bool is_userfaultfd_device = false;
@@ -31,5 +31,7 @@ struct PagerProbe {
 };
 
 [[nodiscard]] PagerProbe probe_pager();
+// 0, or why this process cannot have Strict: EPERM the privilege is missing; ENOSYS.
+[[nodiscard]] int strict_refusal();
 
 }  // namespace uzram

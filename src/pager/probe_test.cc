@@ -19,6 +19,7 @@ TEST(PagerProbe, SaysWhatAPagerThenDoes) {
   EXPECT_EQ(probe.backends[2].code, 0) << "protected addresses work everywhere";
   EXPECT_EQ(probe.backends[3].code, 0);
   EXPECT_EQ(probe.userfaultfd_code == 0, probe.backends[1].code == 0);
+  EXPECT_EQ(probe.backends[4].code, strict_refusal());
 }
 
 TEST(PagerProbe, AutomaticIsTheFirstThatWorks) {
@@ -26,7 +27,8 @@ TEST(PagerProbe, AutomaticIsTheFirstThatWorks) {
   probe.backends = {{{PagerBackend::Move, ENOSYS, 0},
                      {PagerBackend::Protect, 0, 5000},
                      {PagerBackend::Signal, 0, 9000},
-                     {PagerBackend::Explicit, 0, 3000}}};
+                     {PagerBackend::Explicit, 0, 3000},
+                     {PagerBackend::Strict, 0, 9000}}};
   EXPECT_EQ(probe.automatic(), PagerBackend::Protect);
 }
 

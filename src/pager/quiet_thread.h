@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <thread>
 #include <utility>
 
@@ -51,12 +52,17 @@ class SignalsBlocked {
   sigset_t former_;
 };
 
+enum class Turn : std::uint8_t {
+  Last,         // Behind the program's threads.
+  LikeAnyOther  // Somebody waits for its work.
+};
+
 // Requires: at most 15 letters.
 template <typename Work>
-[[nodiscard]] std::thread start_quiet_thread(const char* name, Work work) {
+[[nodiscard]] std::thread start_quiet_thread(const char* name, Work work, Turn turn = Turn::Last) {
   const SignalsBlocked blocked;  // Threads inherit it.
-  std::thread made([work = std::move(work)]() mutable {
-    step_aside();
+  std::thread made([work = std::move(work), turn]() mutable {
+    if (turn == Turn::Last) step_aside();
     work();
   });
   ::pthread_setname_np(made.native_handle(), name);

@@ -53,6 +53,7 @@ Result<void> PagerCore::prefetch(PageRange range) {
 bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
   std::array<PageWord, kClusterPages> words;
   std::uint64_t present = 0;
+  std::uint64_t lost = 0;
   std::uint64_t dropped = 0;
   // In rising order: the only place that waits for a page while it holds others.
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -61,8 +62,9 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
     if (words[i].pins() != 0) continue;
     dropped |= bit;
     if (words[i].is_in_memory()) present |= bit;
+    if (words[i].is_lost()) lost |= bit;
   }
-  for (std::uint64_t left = present; left != 0;) {
+  for (std::uint64_t left = present | lost; left != 0;) {
     const auto start = static_cast<unsigned>(std::countr_zero(left));
     const auto length = static_cast<unsigned>(std::countr_one(left >> start));
     memory_->forget(first + start, length);

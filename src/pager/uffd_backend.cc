@@ -21,18 +21,21 @@
 namespace uzram {
 namespace {
 
-constexpr std::uint64_t kNeededFeatures =
-    UFFD_FEATURE_SIGBUS | UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_EVENT_REMAP;
+constexpr std::uint64_t needed_features(UffdFaults faults) {
+  return UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_EVENT_REMAP |
+         (faults == UffdFaults::AsSignals ? UFFD_FEATURE_SIGBUS : 0);
+}
 
 std::uint64_t address_of(const std::byte* base, std::uint64_t page) {
   return reinterpret_cast<std::uint64_t>(base) + page * kPageBytes;
 }
 
 // Opens a descriptor that knows no features yet.
-FileDescriptor open_plain_uffd(bool& is_device) {
+FileDescriptor open_plain_uffd(UffdFaults faults, bool& is_device) {
   is_device = false;
+  const unsigned only_programs = faults == UffdFaults::AsSignals ? kUffdUserModeOnly : 0;
   FileDescriptor opened(
-      static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUffdUserModeOnly)));
+      static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | only_programs)));
   if (opened.is_open()) return opened;
   const int code = errno;
   const FileDescriptor device(::open("/dev/userfaultfd", O_RDWR | O_CLOEXEC));
@@ -45,9 +48,9 @@ FileDescriptor open_plain_uffd(bool& is_device) {
 }
 
 // A descriptor tells its features once only: the first call asks, a second descriptor uses them.
-Result<std::uint64_t> ask_features() {
+Result<std::uint64_t> ask_features(UffdFaults faults) {
   bool is_device = false;
-  const FileDescriptor asked = open_plain_uffd(is_device);
+  const FileDescriptor asked = open_plain_uffd(faults, is_device);
   if (!asked.is_open()) return fail_errno();
   uffdio_api api{};
   api.api = UFFD_API;
@@ -63,12 +66,21 @@ std::byte* reserve_addresses(std::uint64_t bytes, int protection) {
 
 class UffdBackend final : public MemoryBackend {
  public:
-  UffdBackend(SpanShape shape, UffdAbility ability, bool uses_move)
-      : MemoryBackend(shape), ability_(std::move(ability)), uses_move_(uses_move) {}
+  UffdBackend(SpanShape shape, UffdAbility ability, UffdFaults faults, bool uses_move)
+      : MemoryBackend(shape),
+        ability_(std::move(ability)),
+        faults_(faults),
+        uses_move_(uses_move) {}
   ~UffdBackend() override;
   Result<void> prepare();
 
-  [[nodiscard]] int fault_signal() const override { return SIGBUS; }
+  [[nodiscard]] int fault_signal() const override {
+    return faults_ == UffdFaults::AsSignals ? SIGBUS : 0;
+  }
+  [[nodiscard]] int fault_descriptor() const override {
+    return faults_ == UffdFaults::AsMessages ? ability_.descriptor.get() : -1;
+  }
+  void let_retry(std::uint64_t page) override;
   Result<void> open_range(std::uint64_t first, std::uint64_t count) override;
   Result<void> close_range(std::uint64_t first, std::uint64_t count) override;
   Result<std::uint64_t> install(std::uint64_t first, std::uint64_t count, const std::byte* source,
@@ -76,6 +88,7 @@ class UffdBackend final : public MemoryBackend {
   void allow_write(std::uint64_t page) override { protect(page, 1, false); }
   std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                      std::uint64_t staging_first) override;
+  void poison(std::uint64_t page) override;
   void forget(std::uint64_t first, std::uint64_t count) override;
   void forget_staging(std::uint64_t first, std::uint64_t count) override;
   [[nodiscard]] bool is_present(std::uint64_t page) const override;
@@ -93,6 +106,7 @@ class UffdBackend final : public MemoryBackend {
 
   // constant after construction
   const UffdAbility ability_;
+  const UffdFaults faults_;
   const bool uses_move_;
   FileDescriptor ending_;  // Readable: the watcher must end.
   // synchronizes itself
@@ -130,6 +144,7 @@ Result<void> UffdBackend::prepare() {
     request.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP;
     if (::ioctl(ability_.descriptor.get(), UFFDIO_REGISTER, &request) != 0) return fail_errno();
   }
+  if (faults_ == UffdFaults::AsMessages) return {};  // Whoever reads them sees moves as well.
   ending_ = FileDescriptor(::eventfd(0, EFD_CLOEXEC));
   if (!ending_.is_open()) return fail_errno();
   try {
@@ -172,7 +187,8 @@ Result<std::uint64_t> UffdBackend::install(std::uint64_t first, std::uint64_t co
     copy.dst = address_of(span_, first + done);
     copy.src = reinterpret_cast<std::uint64_t>(source + done * kPageBytes);
     copy.len = step * kPageBytes;
-    copy.mode = access == PageAccess::Read ? UFFDIO_COPY_MODE_WP : 0;
+    copy.mode = UFFDIO_COPY_MODE_DONTWAKE |
+                (access == PageAccess::Read ? UFFDIO_COPY_MODE_WP : std::uint64_t{0});
     if (::ioctl(ability_.descriptor.get(), UFFDIO_COPY, &copy) == 0) {
       done += step;
       continue;
@@ -196,7 +212,7 @@ void UffdBackend::protect(std::uint64_t first, std::uint64_t count, bool is_prot
     step = std::min(step, count - done);
     uffdio_writeprotect request{};
     request.range = {address_of(span_, first + done), step * kPageBytes};
-    request.mode = is_protected ? UFFDIO_WRITEPROTECT_MODE_WP : 0;
+    request.mode = is_protected ? UFFDIO_WRITEPROTECT_MODE_WP : UFFDIO_WRITEPROTECT_MODE_DONTWAKE;
     if (::ioctl(ability_.descriptor.get(), UFFDIO_WRITEPROTECT, &request) == 0) {
       done += step;
       continue;
@@ -271,6 +287,24 @@ std::uint64_t UffdBackend::take(std::uint64_t first, std::uint64_t count, std::u
   return moved + copy_out(first + moved, count - moved, present >> moved, staging_first + moved);
 }
 
+void UffdBackend::let_retry(std::uint64_t page) {
+  uffdio_range request{address_of(span_, page), kPageBytes};
+  UZ_CHECK(::ioctl(ability_.descriptor.get(), UFFDIO_WAKE, &request) == 0);
+}
+
+void UffdBackend::poison(std::uint64_t page) {
+  if (faults_ == UffdFaults::AsSignals) return;
+  UffdPoison request{};
+  request.range = {address_of(span_, page), kPageBytes};
+  request.mode = kUffdPoisonDontWake;
+  if (ability_.has_poison) {
+    while (::ioctl(ability_.descriptor.get(), kUffdioPoison, &request) != 0)
+      if (errno != EAGAIN) break;
+    if (request.updated == static_cast<std::int64_t>(kPageBytes)) return;
+  }
+  die("a page is damaged, and this kernel cannot say so to whoever needs it (before Linux 6.6)");
+}
+
 void UffdBackend::forget(std::uint64_t first, std::uint64_t count) {
   UZ_CHECK(::madvise(span_ + first * kPageBytes, count * kPageBytes, MADV_DONTNEED) == 0);
 }
@@ -297,33 +331,44 @@ void UffdBackend::watch() {
     if (ready[1].revents != 0) return;
     // A move is the only event that was asked for. It is not read, so that whoever has moved the
     // memory still waits, and cannot touch it.
-    if ((ready[0].revents & POLLIN) != 0)
-      die("the program has moved a pager's memory with mremap(); its pages cannot be found there");
+    if ((ready[0].revents & POLLIN) != 0) die_of_moved_memory();
   }
 }
 
 }  // namespace
 
-Result<UffdAbility> open_uffd() {
-  const Result<std::uint64_t> features = ask_features();
+void die_of_moved_memory() {
+  die("the program has moved a pager's memory with mremap(); its pages cannot be found there");
+}
+
+Result<UffdAbility> open_uffd(UffdFaults faults) {
+  const Result<std::uint64_t> features = ask_features(faults);
   if (!features) return tl::unexpected(features.error());
-  if ((*features & kNeededFeatures) != kNeededFeatures) return fail(ENOSYS);
+  const std::uint64_t needed = needed_features(faults);
+  if ((*features & needed) != needed) return fail(ENOSYS);
   UffdAbility ability;
   ability.has_move = (*features & kUffdFeatureMove) != 0;
-  ability.descriptor = open_plain_uffd(ability.is_device);
+  ability.has_poison = (*features & kUffdFeaturePoison) != 0;
+  ability.descriptor = open_plain_uffd(faults, ability.is_device);
   if (!ability.descriptor.is_open()) return fail_errno();
   uffdio_api api{};
   api.api = UFFD_API;
-  api.features = kNeededFeatures | (*features & kUffdFeatureMove);
+  api.features = needed | (*features & (kUffdFeatureMove | kUffdFeaturePoison));
   if (::ioctl(ability.descriptor.get(), UFFDIO_API, &api) != 0) return fail_errno();
   return ability;
 }
 
-Result<std::unique_ptr<MemoryBackend>> make_uffd_backend(SpanShape shape, bool uses_move) {
-  auto ability = open_uffd();
-  if (!ability) return fail(ENOSYS);
-  if (uses_move && !ability->has_move) return fail(ENOSYS);
-  auto made = std::make_unique<UffdBackend>(shape, std::move(*ability), uses_move);
+Result<std::unique_ptr<MemoryBackend>> make_uffd_backend(SpanShape shape, PagerBackend kind) {
+  const bool is_strict = kind == PagerBackend::Strict;
+  const UffdFaults faults = is_strict ? UffdFaults::AsMessages : UffdFaults::AsSignals;
+  auto ability = open_uffd(faults);
+  if (!ability) {
+    const bool is_refused = ability.error().code == EPERM || ability.error().code == EACCES;
+    return fail(is_strict && is_refused ? EPERM : ENOSYS);
+  }
+  if (kind == PagerBackend::Move && !ability->has_move) return fail(ENOSYS);
+  const bool uses_move = ability->has_move && kind != PagerBackend::Protect;
+  auto made = std::make_unique<UffdBackend>(shape, std::move(*ability), faults, uses_move);
   if (const Result<void> prepared = made->prepare(); !prepared)
     return tl::unexpected(prepared.error());
   return made;

@@ -32,6 +32,7 @@ static_assert(static_cast<int>(PagerBackend::Move) == UZRAM_BACKEND_MOVE);
 static_assert(static_cast<int>(PagerBackend::Protect) == UZRAM_BACKEND_PROTECT);
 static_assert(static_cast<int>(PagerBackend::Signal) == UZRAM_BACKEND_SIGNAL);
 static_assert(static_cast<int>(PagerBackend::Explicit) == UZRAM_BACKEND_EXPLICIT);
+static_assert(static_cast<int>(PagerBackend::Strict) == UZRAM_BACKEND_STRICT);
 static_assert(static_cast<int>(ForkRule::Populate) == UZRAM_FORK_POPULATE);
 
 // Requires: backend, fork rule and algorithm were looked at.
@@ -79,7 +80,7 @@ void uzram_pager_options_init(uzram_pager_options* options, uint64_t memory_limi
 
 uzram_pager* uzram_pager_open(const uzram_pager_options* options) {
   if (options->struct_bytes != sizeof *options || options->algorithm == nullptr ||
-      options->backend > UZRAM_BACKEND_EXPLICIT || options->fork_rule > UZRAM_FORK_POPULATE) {
+      options->backend > UZRAM_BACKEND_STRICT || options->fork_rule > UZRAM_FORK_POPULATE) {
     errno = EINVAL;
     return nullptr;
   }

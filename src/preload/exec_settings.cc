@@ -8,11 +8,12 @@
 namespace uzram {
 namespace {
 
-constexpr std::array<std::pair<PagerBackend, std::string_view>, 4> kBackendNames{{
+constexpr std::array<std::pair<PagerBackend, std::string_view>, 5> kBackendNames{{
     {PagerBackend::Automatic, "automatic"},
     {PagerBackend::Move, "move"},
     {PagerBackend::Protect, "protect"},
     {PagerBackend::Signal, "signal"},
+    {PagerBackend::Strict, "strict"},
 }};
 
 bool read_number(std::string_view text, std::uint64_t& number) {

@@ -35,7 +35,7 @@ struct ExecSettings {
 [[nodiscard]] std::string write_exec_settings(const ExecSettings& settings);
 [[nodiscard]] std::optional<ExecSettings> read_exec_settings(std::string_view text);
 
-// "automatic", "move", "protect", "signal".
+// "automatic", "move", "protect", "signal", "strict".
 [[nodiscard]] std::string_view exec_backend_name(PagerBackend backend);
 [[nodiscard]] std::optional<PagerBackend> find_exec_backend(std::string_view name);
 

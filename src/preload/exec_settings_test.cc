@@ -35,7 +35,8 @@ TEST(ExecSettings, RefuseWhatTheyDoNotKnow) {
 
 TEST(ExecSettings, NameEveryBackendThatFaults) {
   for (const PagerBackend each :
-       {PagerBackend::Automatic, PagerBackend::Move, PagerBackend::Protect, PagerBackend::Signal})
+       {PagerBackend::Automatic, PagerBackend::Move, PagerBackend::Protect, PagerBackend::Signal,
+        PagerBackend::Strict})
     EXPECT_EQ(each, find_exec_backend(exec_backend_name(each)));
   EXPECT_FALSE(find_exec_backend("explicit"));
   EXPECT_FALSE(find_exec_backend(""));

@@ -126,7 +126,10 @@ int PagedMappings::advise(std::byte* start, std::uint64_t bytes, int advice) {
     case MADV_FREE:
       space_.forget(start, length);
       return 0;
-    case MADV_WILLNEED: {
+    case MADV_WILLNEED:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE: {
+      // As much as the limit has room for: the rest comes when it is touched.
       const SignalShield shield;
       static_cast<void>(space_.pager().prefetch(start, length));
       return 0;

@@ -64,6 +64,9 @@ TEST_F(PagedMappingsTest, AdviceForgetsOrPutsAway) {
   EXPECT_EQ(0, mappings->advise(place, kMebi, MADV_PAGEOUT));
   EXPECT_TRUE(is_all(place + 4 * kPageBytes, kMebi - 4 * kPageBytes, 3));
   EXPECT_EQ(0, mappings->advise(place, kMebi, MADV_HUGEPAGE));
+  EXPECT_EQ(0, mappings->advise(place, kMebi, MADV_PAGEOUT));
+  EXPECT_EQ(0, mappings->advise(place, kMebi, MADV_POPULATE_READ));
+  EXPECT_GE(space->pager().stats().resident_bytes, kMebi - 4 * kPageBytes);
   EXPECT_EQ(EINVAL, mappings->advise(place, kMebi, MADV_DONTFORK));
   EXPECT_EQ(EINVAL, mappings->advise(place + 1, kMebi, MADV_DONTNEED));
   EXPECT_EQ(ENOMEM, mappings->advise(place, 2 * kMebi, MADV_DONTNEED));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { kThreads = 4, kWords = 36 << 17, kSteps = 60000 };
+enum { kThreads = 4, kWords = 36 << 17, kSteps = 25000 };
 static unsigned long *words;
 
 static void *count(void *given) {

@@ -3,7 +3,6 @@
 import random
 import socket
 import subprocess
-import time
 import unittest
 
 from exec_run import BACKENDS, MEBI, ExecTest, environment
@@ -16,6 +15,11 @@ KEYS = 12000
 def value_of(key):
     numbers = random.Random(key)
     return bytes(numbers.choice(b"abcdefgh ") for _ in range(100)) * 12
+
+
+def can_connect(path):
+    with socket.socket(socket.AF_UNIX) as end:
+        return end.connect_ex(str(path)) == 0
 
 
 class Client:
@@ -55,8 +59,8 @@ class RedisTest(ExecTest):
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        self.assertTrue(wait_until(path.exists))
-        time.sleep(0.1)
+        self.assertTrue(wait_until(lambda: can_connect(path) or server.poll() is not None, 120))
+        self.assertIsNone(server.poll(), "redis-server has ended")
         return server, path
 
     def test_what_was_put_in_comes_back(self):
@@ -77,7 +81,7 @@ class RedisTest(ExecTest):
                     got = client.ask([(b"GET", b"own:%d" % key) for key in keys])
                     self.assertEqual([value_of(key) for key in keys], got)
                 server.terminate()
-                self.assertEqual(0, server.wait(20))
+                self.assertEqual(0, server.wait(300))
                 self.assertGreater((self.folder / backend).stat().st_size, 0)
 
 

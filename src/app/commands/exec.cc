@@ -13,9 +13,11 @@
 #include "app/commands/commands.h"
 #include "app/program_file.h"
 #include "app/say.h"
+#include "app/strict_text.h"
 #include "codec/codec.h"
 #include "control/algorithm_attributes.h"
 #include "control/size_text.h"
+#include "pager/probe.h"
 #include "preload/block_heap.h"
 #include "preload/exec_settings.h"
 
@@ -30,6 +32,7 @@ struct ExecWords {
   std::string mmap_threshold;
   std::string backend;
   std::string stats_path;
+  bool is_strict = false;
   bool has_report = false;
   std::vector<std::string> program;
 };
@@ -53,11 +56,18 @@ InputResult<void> read_exec_names(const ExecWords& words, ExecSettings& settings
                                         algorithm_names()));
     settings.algorithm = words.algorithm;
   }
+  if (words.is_strict) {
+    if (!words.backend.empty() && words.backend != exec_backend_name(PagerBackend::Strict))
+      return refuse(EINVAL, "--strict is a backend: not together with --backend");
+    settings.backend = PagerBackend::Strict;
+    return {};
+  }
   if (words.backend.empty()) return {};
   const auto backend = find_exec_backend(words.backend);
   if (!backend)
-    return refuse(EINVAL, fmt::format("--backend: {} is not automatic, move, protect or signal",
-                                      quote(words.backend)));
+    return refuse(EINVAL,
+                  fmt::format("--backend: {} is not automatic, move, protect, signal or strict",
+                              quote(words.backend)));
   settings.backend = *backend;
   return {};
 }
@@ -98,6 +108,10 @@ std::string find_library() {
 int run_exec(const ExecWords& words) {
   const InputResult<ExecSettings> settings = read_exec_words(words);
   if (!settings) return say_refusal(settings.error());
+  if (settings->backend == PagerBackend::Strict) {
+    if (const int code = strict_refusal(); code != 0)
+      return say_failure(fmt::format("exec: {}", strict_refusal_text(code)));
+  }
   const InputResult<std::string> program = find_preloadable_program(words.program.front());
   if (!program) return say_refusal(program.error());
   const std::string library = find_library();
@@ -130,7 +144,9 @@ void add_exec(CLI::App& program, CommandLine& line) {
   command->add_option("--threshold", words->threshold, "page heap blocks from this size on, 4K");
   command->add_option("--mmap-threshold", words->mmap_threshold,
                       "page anonymous mappings from this size on, 256K");
-  command->add_option("--backend", words->backend, "automatic, move, protect or signal");
+  command->add_option("--backend", words->backend, "automatic, move, protect, signal or strict");
+  command->add_flag("--strict", words->is_strict,
+                    "serve every system call, also those past libc (needs a privilege)");
   command->add_flag("--report", words->has_report, "say at the end what it saved and cost");
   command->add_option("--stats", words->stats_path, "append a line of JSON a second to this file");
   command->add_option("program", words->program, "the program and its arguments, after --")

@@ -8,6 +8,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
+#include "app/strict_text.h"
 #include "pager/probe.h"
 
 namespace uzram {
@@ -31,7 +32,9 @@ constexpr std::array kBackendWords = {
                  "userfaultfd; cold pages are copied out (Linux 5.11)"},
     BackendWords{PagerBackend::Signal, "signal", "mprotect and SIGSEGV; works everywhere"},
     BackendWords{PagerBackend::Explicit, "explicit",
-                 "no faults: memory may be touched while it is pinned"}};
+                 "no faults: memory may be touched while it is pinned"},
+    BackendWords{PagerBackend::Strict, "strict",
+                 "userfaultfd and threads that serve all faults, the kernel's too (Linux 5.11)"}};
 
 std::string_view name_of_backend(PagerBackend backend) {
   for (const BackendWords& each : kBackendWords)
@@ -74,9 +77,13 @@ void print_probe(const PagerProbe& probe) {
                each.code == 0 ? "yes" : "no", fault, kBackendWords[i].meaning);
   }
   fmt::print("\nA pager takes {} here.\n", name_of_backend(probe.automatic()));
+  if (probe.backends.back().code != 0)
+    fmt::print("{}\n", strict_refusal_text(probe.backends.back().code));
   fmt::print(
-      "Whatever the backend: a system call finds no page that is away (EFAULT), so pin its buffers "
-      "first;\na child of fork() has the pages only with ForkRule::Populate (move, protect).\n");
+      "With all backends but strict a system call finds no page that is away (EFAULT), so pin its "
+      "buffers first.\nA child of fork() has the pages only with ForkRule::Populate (move, "
+      "protect, "
+      "strict).\n");
 }
 
 int run_pager(const PagerWords& words) {

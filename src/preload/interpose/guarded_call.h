@@ -22,7 +22,8 @@ using SixArguments = long (*)(long, long, long, long, long, long);
 
 // Whether buffers have to be looked after at all now.
 [[nodiscard]] inline bool needs_guard() {
-  return paged_bytes.load(std::memory_order_relaxed) != 0 && !is_inside() && !is_child();
+  return !is_strict && paged_bytes.load(std::memory_order_relaxed) != 0 && !is_inside() &&
+         !is_child();
 }
 
 [[nodiscard]] long guarded_call(const CallRow& row, SixArguments function,

@@ -18,17 +18,20 @@ void* next_mmap(void* place, std::size_t bytes, int protection, int flags, int f
   return UZ_NEXT(MapFunction, "mmap")(place, bytes, protection, flags, file, offset);
 }
 
+// Wishes that change nothing that a program can see.
+constexpr int kMayBePassedOver = MAP_NORESERVE | MAP_POPULATE;
+
 // Whatever else is asked for (a stack, huge pages, locked pages), the kernel has to do itself.
 bool is_for_us(std::size_t bytes, int protection, int flags) {
   constexpr int kWanted = MAP_PRIVATE | MAP_ANONYMOUS;
   return bytes >= settings()->mmap_threshold_bytes && protection == (PROT_READ | PROT_WRITE) &&
-         (flags & ~MAP_NORESERVE) == kWanted;
+         (flags & ~kMayBePassedOver) == kWanted;
 }
 
 void* map_over(void* place, std::size_t bytes, int protection, int flags) {
   constexpr int kWanted = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
   const InsideScope inside;
-  const bool is_alike = (flags & ~MAP_NORESERVE) == kWanted && is_paged(place) &&
+  const bool is_alike = (flags & ~kMayBePassedOver) == kWanted && is_paged(place) &&
                         is_paged(static_cast<std::byte*>(place) + bytes - 1);
   const int code =
       is_alike ? machinery()->mappings->map_over(static_cast<std::byte*>(place), bytes, protection)

@@ -18,6 +18,7 @@ namespace uzram::exec {
 std::atomic<std::uint64_t> paged_start{0};
 std::atomic<std::uint64_t> paged_bytes{0};
 thread_local int inside_depth __attribute__((tls_model("initial-exec"))) = 0;
+bool is_strict = false;
 
 namespace {
 
@@ -133,7 +134,8 @@ Machinery* make_once() {
     return nullptr;
   }
   Machinery* const final = all->release();  // Until the process ends.
-  take_fault_signal(final->space->pager().backend() == PagerBackend::Signal ? SIGSEGV : SIGBUS);
+  if (!is_strict)
+    take_fault_signal(final->space->pager().backend() == PagerBackend::Signal ? SIGSEGV : SIGBUS);
   paged_start.store(number_of(final->space->base()), std::memory_order_relaxed);
   made.store(final, std::memory_order_release);
   paged_bytes.store(final->space->bytes(), std::memory_order_release);
@@ -152,8 +154,11 @@ __attribute__((constructor)) void read_settings() {
     return;
   }
   exec_settings = new ExecSettings(*read);
-  open_fault_signals();
-  give_fault_stack();
+  is_strict = read->backend == PagerBackend::Strict;
+  if (!is_strict) {
+    open_fault_signals();
+    give_fault_stack();
+  }
   note_code(libc_code[0], reinterpret_cast<const void*>(find_next("getppid")));
   note_code(libc_code[1], reinterpret_cast<const void*>(::_r_debug.r_brk));
   stage.store(Stage::Wanted, std::memory_order_release);

@@ -63,6 +63,9 @@ inline bool is_inside() { return inside_depth != 0; }
 // Makes it if the settings want one and it is time. Null: use libc.
 [[nodiscard]] Machinery* machinery_for_new_memory();
 [[nodiscard]] const ExecSettings* settings();
+// Threads of the pager serve all faults: nobody's signals, stacks or buffers concern us. Constant
+// from the start of the program on.
+extern bool is_strict;
 // In a child of fork(): its parent's memory is plain memory here.
 [[nodiscard]] bool is_child();
 

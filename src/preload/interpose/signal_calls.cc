@@ -38,6 +38,7 @@ thread_local unsigned pretended_mask __attribute__((tls_model("initial-exec"))) 
 
 sigset_t without_faults(const sigset_t& asked) {
   sigset_t set = asked;
+  if (is_strict) return set;
   for (const int each : kFaultSignals) ::sigdelset(&set, each);
   return set;
 }
@@ -112,7 +113,7 @@ int set_action(int signal, const struct sigaction* fresh, struct sigaction* form
 // sigprocmask and pthread_sigmask, which differ in how they tell of errors only.
 template <typename Next>
 int set_mask(Next* next, int how, const sigset_t* asked, sigset_t* former) {
-  if (is_inside() || settings() == nullptr) return next(how, asked, former);
+  if (is_strict || is_inside() || settings() == nullptr) return next(how, asked, former);
   const unsigned before = pretended_mask;
   sigset_t stripped{};
   if (asked != nullptr) stripped = without_faults(*asked);
@@ -165,7 +166,7 @@ namespace exec = uzram::exec;
 
 UZ_EXPORT int sigaction(int signal, const struct sigaction* fresh,
                         struct sigaction* former) noexcept {
-  if (exec::is_inside() || exec::settings() == nullptr)
+  if (exec::is_strict || exec::is_inside() || exec::settings() == nullptr)
     return exec::next_sigaction(signal, fresh, former);
   return exec::set_action(signal, fresh, former);
 }

@@ -99,7 +99,7 @@ void* run_thread(void* given) {
   // A thread of the pager never leaves the library, and never touches paged memory.
   if (start.is_internal)
     ++inside_depth;
-  else
+  else if (!is_strict)
     give_fault_stack();
   return start.work(start.argument);
 }
@@ -140,7 +140,7 @@ void give_fault_stack() { static_cast<void>(fault_stack.make(kFaultStackBytes));
 namespace exec = uzram::exec;
 
 UZ_EXPORT int sigaltstack(const stack_t* fresh, stack_t* former) noexcept {
-  if (exec::is_inside() || exec::settings() == nullptr)
+  if (exec::is_strict || exec::is_inside() || exec::settings() == nullptr)
     return exec::next_sigaltstack(fresh, former);
   const int code = exec::set_stack(fresh, former);
   if (code == 0) return 0;
@@ -163,10 +163,11 @@ UZ_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes
   return code;
 }
 
-// A stack of the program's own: the kernel and libc use it at any time.
+// A stack of the program's own: the kernel and libc use it at any time. With --strict as well: the
+// pager itself may be called on it, and would put away what it stands on.
 UZ_EXPORT int pthread_attr_setstack(pthread_attr_t* attributes, void* stack,
                                     std::size_t bytes) noexcept {
-  if (exec::is_paged(stack) && exec::needs_guard()) {
+  if (exec::is_paged(stack) && !exec::is_inside() && !exec::is_child()) {
     const exec::InsideScope inside;
     if (!exec::machinery()->space->keep(stack, bytes, uzram::PagedSpace::Keep::Locked))
       return ENOMEM;
