@@ -256,7 +256,8 @@ int main(int argc, char** argv) {
       {"automatic", uzram::PagerBackend::Automatic},
       {"move", uzram::PagerBackend::Move},
       {"protect", uzram::PagerBackend::Protect},
-      {"signal", uzram::PagerBackend::Signal}};
+      {"signal", uzram::PagerBackend::Signal},
+      {"strict", uzram::PagerBackend::Strict}};
   app.add_option("--backend", plan.backend)->transform(CLI::CheckedTransformer(backends));
   app.add_option("--threads", plan.threads);
   app.add_option("--accesses", plan.accesses, "of each thread")->required();

@@ -112,9 +112,9 @@ void FaultThreads::read_messages() {
 }
 
 void FaultThreads::serve(std::uint64_t address, bool is_write) {
-  const auto* const place = reinterpret_cast<const void*>(address);
-  if (!core_.contains(place)) die_of_moved_memory();
-  const std::uint64_t page = core_.page_of(place);
+  const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(memory_.span());
+  const std::uint64_t page = offset / kPageBytes;
+  if (page >= memory_.shape().span_pages) die_of_moved_memory();
   // Without a region the page may not be touched any more, and a damaged one is poisoned: in either
   // case whoever tries again gets the signal.
   static_cast<void>(core_.handle_fault(page, is_write));

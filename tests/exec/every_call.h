@@ -34,7 +34,7 @@ static inline char* put_path(int n, const char* name) {
 static inline void touch_file(const char* name) {
   char text[256];
   snprintf(text, sizeof text, "%s/%s", folder, name);
-  const int file = open(text, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  const int file = open(text, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (write(file, "0123456789", 10) != 10) failed = 1;
   close(file);
 }

@@ -95,11 +95,12 @@ class ExecTest(unittest.TestCase):
         self.assertGreater(largest["evicted_pages"] * 4096, least_evicted or limit)
         self.assertGreater(largest["major_faults"], 0)
 
-    def compile(self, name):
+    def compile(self, name, *libraries):
         self.need("cc")
         source = pathlib.Path(__file__).resolve().parent / name
         program = self.folder / source.stem
-        subprocess.run(["cc", "-O1", "-pthread", "-o", program, source], check=True)
+        subprocess.run(["cc", "-O1", "-pthread", "-o", program, source, *libraries],
+                       check=True)
         return program
 
 

@@ -22,6 +22,16 @@ class StrictTest(ExecTest):
         self.assertEqual(plain.stdout.decode(), strict.stdout.decode(), strict.stderr)
         self.assertEqual((0, b""), (strict.returncode, strict.stderr))
 
+    def test_io_uring_finds_its_buffers(self):
+        self.need_backend("strict")
+        program = self.compile("ring_call.c", "-luring")
+        plain = self.run_plain(program)
+        if b"no io_uring" in plain.stdout:
+            self.skipTest("this machine, or user, does not allow io_uring")
+        self.assertEqual(b"write: 200000\nread: 200000\nthe same\n", plain.stdout)
+        strict = self.run_paged(12 * MEBI, program, options=("--strict",))
+        self.assertEqual((0, plain.stdout, b""), (strict.returncode, strict.stdout, strict.stderr))
+
     def test_without_it_they_are_told_that_the_page_is_not_there(self):
         program = self.compile("raw_calls.c")
         other = self.run_paged(12 * MEBI, program)
