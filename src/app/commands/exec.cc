@@ -18,6 +18,7 @@
 #include "control/size_text.h"
 #include "preload/block_heap.h"
 #include "preload/exec_settings.h"
+#include "store/slot_word.h"
 
 namespace uzram {
 
@@ -26,6 +27,7 @@ namespace {
 struct ExecWords {
   std::string memory_limit;
   std::string algorithm;
+  unsigned cluster_pages = 0;
   std::string threshold;
   std::string mmap_threshold;
   std::string backend;
@@ -53,6 +55,13 @@ InputResult<void> read_exec_names(const ExecWords& words, ExecSettings& settings
                                         algorithm_names()));
     settings.algorithm = words.algorithm;
   }
+  const unsigned cluster_pages = words.cluster_pages;
+  if (cluster_pages != 0 && (cluster_pages < 2 || cluster_pages > kMostClusterPages))
+    return refuse(EINVAL, fmt::format("--cluster-pages: 2 to {} pages, or 0 for each by itself",
+                                      kMostClusterPages));
+  if (cluster_pages != 0 && settings.algorithm != "zstd")
+    return refuse(EINVAL, "--cluster-pages: clusters need --algorithm zstd");
+  settings.cluster_pages = cluster_pages;
   if (words.backend.empty()) return {};
   const auto backend = find_exec_backend(words.backend);
   if (!backend)
@@ -127,6 +136,8 @@ void add_exec(CLI::App& program, CommandLine& line) {
   command->add_option("--memory-limit", words->memory_limit, "what its paged memory may cost")
       ->required();
   command->add_option("--algorithm", words->algorithm, "lz4 unless said");
+  command->add_option("--cluster-pages", words->cluster_pages,
+                      "pack so many pages together, with zstd; 0: each by itself");
   command->add_option("--threshold", words->threshold, "page heap blocks from this size on, 4K");
   command->add_option("--mmap-threshold", words->mmap_threshold,
                       "page anonymous mappings from this size on, 256K");
