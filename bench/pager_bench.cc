@@ -32,6 +32,8 @@ struct PagerPlan {
   unsigned threads = 1;
   std::uint64_t accesses = 0;
   std::string algorithm = "lz4";
+  unsigned cluster_pages = 0;
+  std::uint64_t staging_bytes = 0;
   PagerBackend backend = PagerBackend::Automatic;
   std::uint64_t seed = 1;
 };
@@ -142,7 +144,16 @@ Trace make_trace(const PagerPlan& plan, std::uint64_t count) {
   return trace;
 }
 
-nlohmann::json run_trace(Trace& trace, std::byte* start) {
+// Faults that had to unpack a page, or, of the kernel, to swap it in.
+std::uint64_t major_faults(const Pager* pager) {
+  if (pager != nullptr) return pager->stats().major_faults;
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_majflt);
+}
+
+nlohmann::json run_trace(Trace& trace, std::byte* start, const Pager* pager) {
+  const std::uint64_t major_before = major_faults(pager);
   const double processor_before = processor_seconds();
   const std::uint64_t before = now_nanoseconds();
   std::vector<std::thread> threads;
@@ -161,10 +172,13 @@ nlohmann::json run_trace(Trace& trace, std::byte* start) {
     faults.insert(faults.end(), each.begin(), each.end());
     total += trace.accesses[thread].size();
   }
-  nlohmann::json answer = {{"accesses_per_second", static_cast<double>(total) / seconds},
-                           {"processor_seconds", processor},
-                           {"seconds", seconds},
-                           {"faults", faults.size()}};
+  nlohmann::json answer = {
+      {"accesses_per_second", static_cast<double>(total) / seconds},
+      {"processor_seconds", processor},
+      {"seconds", seconds},
+      {"major_faults_per_access",
+       static_cast<double>(major_faults(pager) - major_before) / static_cast<double>(total)},
+      {"faults", faults.size()}};
   if (faults.empty()) return answer;
   answer["fault_p50"] = quantile(faults, 0.5);
   answer["fault_p99"] = quantile(faults, 0.99);
@@ -193,6 +207,8 @@ nlohmann::json account_of(const PagerStats& stats) {
           {"clean_drops", stats.clean_drops},
           {"packed_pages", stats.packed_pages},
           {"assisted_pages", stats.assisted_pages},
+          {"clustered_pages", stats.clustered_pages},
+          {"repacked_pages", stats.repacked_pages},
           {"refaults", stats.refaults},
           {"stall_nanoseconds", stats.stall_nanoseconds}};
 }
@@ -214,6 +230,8 @@ int enter_and_measure(const PagerPlan& plan) {
     PagerConfig config;
     config.memory_limit_bytes = plan.limit_bytes;
     config.algorithm = plan.algorithm;
+    config.cluster_pages = plan.cluster_pages;
+    config.staging_bytes = plan.staging_bytes;
     config.backend = plan.backend;
     auto made = Pager::create(config);
     if (!made) return std::cerr << std::strerror(made.error().code) << "\n", 1;
@@ -227,8 +245,8 @@ int enter_and_measure(const PagerPlan& plan) {
     start = static_cast<std::byte*>(place);
   }
   fill(start, plan.working_set_bytes, *corpus);
-  run_trace(warm, start);
-  nlohmann::json answer = run_trace(trace, start);
+  run_trace(warm, start, pager.get());
+  nlohmann::json answer = run_trace(trace, start, pager.get());
   if (pager) answer["account"] = account_of(pager->stats());
   std::cout << answer.dump() << std::endl;
   if (plan.limit_bytes != 0) return 0;
@@ -262,6 +280,8 @@ int main(int argc, char** argv) {
   app.add_option("--threads", plan.threads);
   app.add_option("--accesses", plan.accesses, "of each thread")->required();
   app.add_option("--algorithm", plan.algorithm);
+  app.add_option("--staging", plan.staging_bytes, "bytes; 0: as the pager likes");
+  app.add_option("--cluster-pages", plan.cluster_pages, "0: each page by itself");
   app.add_option("--seed", plan.seed);
   CLI11_PARSE(app, argc, argv);
   return uzram::bench::enter_and_measure(plan);

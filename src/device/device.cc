@@ -204,11 +204,19 @@ void Device::reset_mem_used_max() {
 
 // --- life
 
+Result<void> Device::set_written_cluster_pages(std::size_t pages) {
+  if (pages == 1 || pages > kMostClusterPages) return fail(EINVAL);
+  return configure([&](Settings& settings) { settings.written_cluster_pages = pages; });
+}
+
 Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
+  auto cluster_writer = make_cluster_writer(*store, processor_count());
+  if (!cluster_writer) return tl::unexpected(cluster_writer.error());
   std::unique_ptr<Running> running;
   try {
-    running = std::make_unique<Running>(*this, std::move(store), processor_count() - 1);
+    running = std::make_unique<Running>(*this, std::move(store), std::move(*cluster_writer),
+                                        processor_count() - 1);
   } catch (const std::system_error& error) {  // No more threads allowed.
     return fail(error.code().value());
   }
@@ -359,6 +367,8 @@ DeviceStats Device::stats() const {
   stats.table_bytes = store.table_bytes();
   stats.pool_metadata_bytes = pool.metadata_bytes() + store.slot_metadata_bytes();
   stats.context_bytes = store.context_bytes();
+  if (running_->cluster_writer != nullptr)
+    stats.context_bytes += running_->cluster_writer->memory_bytes();
   stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
   const DedupStats dedup = store.dedup_stats();
   stats.dup_data_bytes = dedup.saved_bytes;

@@ -24,6 +24,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,7 @@
 #include "policy/policy_settings.h"
 #include "store/arena_header.h"
 #include "store/cluster_maker.h"
+#include "store/cluster_writer.h"
 #include "store/page_ages.h"
 #include "store/recompressor.h"
 #include "store/writeback.h"
@@ -136,6 +138,10 @@ class Device {
   // set_disksize.
   Result<void> set_dedup(bool is_on);
   [[nodiscard]] bool uses_dedup() const;
+  // How many pages write_together packs as one at most, with the device's zstd at its level: 2 to
+  // 32, or 0 (unless set): it cannot be used. Errors: EINVAL; EBUSY after set_disksize, which
+  // refuses another algorithm.
+  Result<void> set_written_cluster_pages(std::size_t pages);
   // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no
   // memory. Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM;
   // EAGAIN when no thread can be made; whatever attach returns.
@@ -162,6 +168,11 @@ class Device {
   // --- data
   Result<void> read(std::uint64_t offset, MutableBytes out);
   Result<void> write(std::uint64_t offset, ConstBytes data);
+  // Packs pages as one that their keeper has in hand, with what belongs to them; pages that it does
+  // not want any more stay as they are. Requires: as ClusterWriter::write. Errors: EINVAL also
+  // without set_written_cluster_pages; ENOSPC, ENOMEM: pages not released are as before.
+  Result<ClusterWriteOutcome> write_together(std::span<const PageToWrite> pages,
+                                             PageKeeper& keeper);
   // Frees whole pages; a partial page at either end is left alone, as in the kernel.
   Result<void> discard(std::uint64_t offset, std::uint64_t bytes);
   // Reads as zeros afterwards, partial pages included. Whole pages cost nothing.
@@ -212,6 +223,7 @@ class Device {
     bool has_page_checks = true;
     bool tracks_access = false;
     bool uses_dedup = false;
+    std::size_t written_cluster_pages = 0;
     std::string backing;
     std::unique_ptr<BackingStore> opened_backing;  // Until set_disksize takes it.
     bool encrypts_backing = true;
@@ -228,6 +240,8 @@ class Device {
   static constexpr std::uint32_t kStandardBatchSize = 32;  // As the kernel's.
   static Settings standard_settings();
   static Result<void> choose_backing(const Settings& settings, StoreConfig& config);
+  // Null when clusters are not written.
+  Result<std::unique_ptr<ClusterWriter>> make_cluster_writer(Store& store, std::size_t lane_count);
   Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);
   void stop() UZ_REQUIRES(lifecycle_mutex_);
   // Requires: running_ stays as it is meanwhile; a backing store.

@@ -30,13 +30,16 @@ class Device::PolicyDoor final : public PolicyHost {
 };
 
 struct Device::Running {
-  Running(Device& device, std::unique_ptr<Store> made, std::size_t helper_count)
+  Running(Device& device, std::unique_ptr<Store> made, std::unique_ptr<ClusterWriter> clusters,
+          std::size_t helper_count)
       : store(std::move(made)),
+        cluster_writer(std::move(clusters)),
         workers(helper_count),
         maintenance(*store),
         policy_door(device, maintenance),
         policy(*store, policy_door) {}
   std::unique_ptr<Store> store;
+  std::unique_ptr<ClusterWriter> cluster_writer;  // Null: none.
   WorkerPool workers;
   Maintenance maintenance;  // Its thread ends before the store does.
   PolicyDoor policy_door;

@@ -326,6 +326,37 @@ TEST_F(DeviceData, CountsWhatIsTrue) {
   EXPECT_GT(stats.context_bytes, 16'384U) << "lz4's table alone";
 }
 
+class EveryPageKeeper final : public PageKeeper {
+ public:
+  bool try_hold(std::size_t) override { return true; }
+  void release(std::size_t) override { ++stored_count; }
+  std::size_t stored_count = 0;
+};
+
+TEST_F(DeviceData, PacksPagesTogetherThatAreWrittenTogether) {
+  const std::vector<std::byte> data = text(8 * kPageBytes);
+  std::vector<PageToWrite> pages;
+  for (std::uint64_t i = 0; i < 8; ++i) pages.push_back({{64 + i}, data.data() + i * kPageBytes});
+  EveryPageKeeper keeper;
+  EXPECT_EQ(code_of(device_.write_together(pages, keeper)), EINVAL) << "not set up";
+  ASSERT_EQ(code_of(device_.reset()), 0);
+  for (const std::size_t wrong : {1, 33})
+    EXPECT_EQ(code_of(device_.set_written_cluster_pages(wrong)), EINVAL);
+  ASSERT_EQ(code_of(device_.set_written_cluster_pages(8)), 0);
+  ASSERT_EQ(code_of(device_.set_algorithm("lz4")), 0);
+  EXPECT_EQ(code_of(device_.set_disksize(kDiskBytes)), EINVAL) << "lz4 makes no clusters";
+  ASSERT_EQ(code_of(device_.set_algorithm("zstd")), 0);
+  ASSERT_EQ(code_of(device_.set_disksize(kDiskBytes)), 0);
+  EXPECT_EQ(code_of(device_.set_written_cluster_pages(4)), EBUSY);
+  const auto outcome = device_.write_together(pages, keeper);
+  ASSERT_EQ(code_of(outcome), 0);
+  EXPECT_EQ(outcome->clustered_pages, 8U);
+  EXPECT_EQ(keeper.stored_count, 8U);
+  EXPECT_EQ(read(64 * kPageBytes, data.size()), data);
+  pages[0].page = {kDiskBytes / kPageBytes};
+  EXPECT_EQ(code_of(device_.write_together(pages, keeper)), EINVAL) << "outside";
+}
+
 TEST_F(DeviceData, ReservesMemoryAndGivesItBack) {
   ASSERT_EQ(code_of(device_.reserve(4 * kMiB)), 0);
   EXPECT_GE(device_.stats().reserved_bytes, 4 * kMiB);

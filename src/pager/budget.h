@@ -2,8 +2,7 @@
 // pager/budget.h: how much of the limit is left, and from where on somebody must act.
 //
 // What:    the sum of everything that the process pays for a pager, and the watermarks. Not here:
-//          who
-//          makes room (reclaim.cc).
+//          who makes room (reclaim.cc).
 // Shapes:  free counts pages below the limit; it is negative when the limit was lowered, or when
 //          packed bytes grew.
 //              high   background reclaim stops

@@ -33,9 +33,10 @@ Result<void> read_file(const Region& region, std::uint64_t page, MutableBytes ou
 
 }  // namespace
 
-bool PagerCore::prefers_clean(Region& region, PageWord word) {
+bool PagerCore::prefers_clean(Region& region, PageWord word) const {
   if (!word.is_stored()) return region.kind == PageKindOf::File;
-  return region.clean_pages.pay();
+  // What is thrown away of a cluster frees nothing, and has to be packed again.
+  return config_.cluster_pages != 0 || region.clean_pages.pay();
 }
 
 void PagerCore::forget_stored(std::uint64_t page) {
@@ -175,7 +176,7 @@ Result<void> PagerCore::install_run(const LockedRun& run, const std::byte* sourc
                   [](PageWord word) { return word.is_stored(); }))
     UZ_CHECK(device_.discard(run.first * kPageBytes, count * kPageBytes).has_value());
   ClusterState& cluster = regions_.cluster(run.first / kClusterPages);
-  cluster.in_memory.fetch_add(static_cast<std::uint16_t>(count), std::memory_order_relaxed);
+  cluster.in_memory.fetch_add(static_cast<std::uint8_t>(count), std::memory_order_relaxed);
   for (std::uint64_t i = 0; i < run.count; ++i) {
     PageWord word = run.words[i];
     if (i < count) {
@@ -191,6 +192,8 @@ Result<void> PagerCore::install_run(const LockedRun& run, const std::byte* sourc
 }
 
 Result<void> PagerCore::bring_in(Region& region, std::uint64_t page, PageWord word, bool is_write) {
+  if (region.hint.load(std::memory_order_relaxed) == AccessHint::Cold)
+    cold_clusters_.add(page / kClusterPages);
   LockedRun run = lock_window(region, page, word);
   const bool is_clean = word.place() == PagePlace::Away || word.is_unchanged();
   const PageAccess access =

@@ -2,13 +2,11 @@
 // pager/memory_backend.h: how pages appear at their addresses and leave them.
 //
 // What:    MemoryBackend, the span of addresses for all regions and for staging, and what can be
-//          done
-//          to a page there; one row per way. Not here: which page, and when (pager_core.h).
+//          done to a page there; one row per way. Not here: which page, and when (pager_core.h).
 // Shapes:  page numbers count from the start of the span; staging pages from the start of staging.
 // Owns:    both address ranges, and what the kernel needs to know of them.
 // Errors:  install -> ENOMEM the machine (its cgroup) has none. take -> how many pages went; the
-//          rest
-//          stays as it is. Anything else would be a broken promise of the kernel: UZ_CHECK.
+//          rest stays as it is. Anything else would be a broken promise of the kernel: UZ_CHECK.
 // Threads: every member from any thread, also from a fault handler; nothing allocates. The caller
 //          holds the locks of all pages that it names.
 // Laws:    5, 7.
@@ -56,10 +54,8 @@ class MemoryBackend {
   virtual void allow_write(std::uint64_t page) = 0;
   // Takes pages out of the span to the same number of staging pages, at once for all other threads:
   // they find a page whole or absent. Bit i of `present` says whether page first + i is there;
-  // others
-  // leave holes. Returns: the pages at the front of the range that are gone; fewer than `count`
-  // when
-  // one cannot be taken. Requires: count <= kClusterPages.
+  // others leave holes. Returns: the pages at the front of the range that are gone; fewer than
+  // `count` when one cannot be taken. Requires: count <= kClusterPages.
   virtual std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                              std::uint64_t staging_first) = 0;
   // An absent page that nobody can bring back: who touches it gets SIGBUS, until it is forgotten.

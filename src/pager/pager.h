@@ -5,22 +5,19 @@
 //          addresses whose cold pages live packed in a private device, and come back when they are
 //          touched. Not here: how a page is packed (device/), whole programs (`uzram exec`).
 // Shapes:  pages of 4 KiB; a region begins at a multiple of 256 KiB. Ranges given to prefetch,
-//          drop,
-//          pin, unpin and page_out may have any alignment and lie in one region or several;
+//          drop, pin, unpin and page_out may have any alignment and lie in one region or several;
 //          drop covers only whole pages inside the range, all others every page that it touches.
 // Owns:    the regions' addresses, the packed bytes, one or more background threads. A pager must
 //          outlive every use of its regions.
 // Errors:  EINVAL for a range outside the pager or a setting out of its range; ENOMEM when the
 //          limit, or the machine, has no room; EIO for a page that cannot be read any more; those
-//          of
-//          create below. In a fault there is nobody to return an error to: a message that names
+//          of create below. In a fault there is nobody to return an error to: a message that names
 //          the cause goes to standard error, and the process ends (SIGABRT), or gets SIGBUS at the
 //          damaged page. Never zeros in place of data.
 // Threads: every member from any thread; any thread may touch a region, with SIGBUS (Signal: with
 //          SIGSEGV) not blocked. Memory of a region must not hold stacks, and system calls find
-//          pages
-//          that are away only while they are pinned: read(2) into such a page is EFAULT. Strict
-//          needs no signal, and serves system calls.
+//          pages that are away only while they are pinned: read(2) into such a page is EFAULT.
+//          Strict needs no signal, and serves system calls.
 // Memory:  the fault path allocates nothing and touches no memory that it serves.
 // Laws:    5, 7, 8.
 // Proof:   pager_test.cc, pager_model_test.cc, pager_thread_test.cc, pager_safety_test.cc,
@@ -61,6 +58,7 @@ enum class AccessHint : std::uint8_t {
   Normal,
   Sequential,  // Reads ahead at once, and far.
   Random,      // Never reads ahead.
+  Cold,        // Rarely needed: what is brought in is the first to go again.
 };
 
 struct PagerConfig {
@@ -71,6 +69,10 @@ struct PagerConfig {
   std::uint64_t address_bytes = std::uint64_t{64} << 30;
   std::string algorithm = "lz4";  // As comp_algorithm.
   std::optional<int> level = std::nullopt;
+  // Pages that leave memory together are packed as one, up to so many: 2 to 32, and 0 for each by
+  // itself. Needs zstd: better packed than any page alone, and a fault unpacks what comes before
+  // its page in the cluster.
+  unsigned cluster_pages = 0;
   bool has_page_checks = true;
   PagerBackend backend = PagerBackend::Automatic;
   ForkRule fork_rule = ForkRule::Refuse;
@@ -117,7 +119,9 @@ struct PagerStats {
   std::uint64_t evicted_pages = 0;
   std::uint64_t clean_drops = 0;  // Evicted without packing: the packed copy was still true.
   std::uint64_t packed_pages = 0;
-  std::uint64_t assisted_pages = 0;  // Packed by threads that wanted memory.
+  std::uint64_t assisted_pages = 0;   // Packed by threads that wanted memory.
+  std::uint64_t clustered_pages = 0;  // Packed together with others.
+  std::uint64_t repacked_pages = 0;   // Moved to another cluster, to free what was left of theirs.
   std::uint64_t anonymous_evicted = 0;
   std::uint64_t file_evicted = 0;
   // Time that threads have spent waiting for their pages.

@@ -57,20 +57,25 @@ class PagerAllocation : public EveryBackend {
 INSTANTIATE_TEST_SUITE_P(Backends, PagerAllocation, backends_with_faults(), backend_name);
 
 TEST_P(PagerAllocation, DoesNotHappenInFaults) {
-  PagerConfig alone = config();
-  alone.compressor_threads = 0;  // So that this thread does everything.
-  UZ_MAKE_PAGER(*this, alone);
-  constexpr std::uint64_t kPages = 3000;
-  std::byte* const start = region(kPages * kPageBytes);
-  const std::size_t before = pager_allocation_count;
-  fill(start, kPages);
-  const std::uint64_t wrong = first_wrong(start, kPages);
-  fill(start, kPages, 5);
-  const std::size_t after = pager_allocation_count;
-  EXPECT_EQ(wrong, kPages);
-  EXPECT_GT(pager().stats().assisted_pages, kPages);
-  EXPECT_EQ(after, before);
-  EXPECT_GT(before, 0U) << "this counts nothing";
+  for (const unsigned cluster_pages : {0U, 8U}) {
+    PagerConfig alone = config(cluster_pages == 0 ? 8 * kMebibyte : 12 * kMebibyte);
+    alone.compressor_threads = 0;  // So that this thread does everything.
+    if (cluster_pages != 0) alone.algorithm = "zstd";
+    alone.cluster_pages = cluster_pages;
+    UZ_MAKE_PAGER(*this, alone);
+    constexpr std::uint64_t kPages = 5000;
+    std::byte* const start = region(kPages * kPageBytes);
+    const std::size_t before = pager_allocation_count;
+    fill(start, kPages);
+    const std::uint64_t wrong = first_wrong(start, kPages);
+    fill(start, kPages, 5);
+    const std::size_t after = pager_allocation_count;
+    EXPECT_EQ(wrong, kPages);
+    EXPECT_GT(pager().stats().assisted_pages, kPages);
+    EXPECT_EQ(after, before);
+    EXPECT_GT(before, 0U) << "this counts nothing";
+    pager_.reset();
+  }
 }
 
 }  // namespace

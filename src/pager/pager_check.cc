@@ -30,6 +30,10 @@ void PagerCore::check_invariants() {
     for (std::uint64_t i = 0; i < kClusterPages; ++i)
       check_page(cluster * kClusterPages + i, in_cluster);
     UZ_CHECK(regions_.cluster(cluster).in_memory.load(std::memory_order_relaxed) == in_cluster);
+    std::uint64_t pinned = 0;
+    for (std::uint64_t i = 0; i < kClusterPages; ++i)
+      if (words_.look(cluster * kClusterPages + i).pins() != 0) ++pinned;
+    UZ_CHECK(regions_.cluster(cluster).pinned.load(std::memory_order_relaxed) == pinned);
     in_memory += in_cluster;
   }
   staging_.check_invariants();

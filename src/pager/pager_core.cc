@@ -25,7 +25,9 @@ bool is_valid(const PagerConfig& config) {
          config.page_cluster <= kMostPageCluster &&
          config.swappiness <= ReclaimBalance::kMostSwappiness &&
          config.watermark_scale_factor >= 1 && config.watermark_scale_factor <= kMostScaleFactor &&
-         config.compressor_threads.value_or(0) <= kMostThreads &&
+         config.compressor_threads.value_or(0) <= kMostThreads && config.cluster_pages != 1 &&
+         config.cluster_pages <= kMostClusterPages &&
+         (config.cluster_pages == 0 || config.algorithm == "zstd") &&
          find_codec(config.algorithm) != nullptr;
 }
 
@@ -37,20 +39,24 @@ std::uint64_t staging_bytes_of(const PagerConfig& config) {
   return std::clamp(wanted, 2 * kClusterBytes, 512 * kClusterBytes);
 }
 
-// Clusters often have but a few pages in memory, so there are more slots than full ones would need.
+// When little fits, clusters have but a few pages in memory each, and staging has to hold as many
+// pages all the same: it is their second chance. A slot itself costs next to nothing.
 std::size_t slot_count_of(const PagerConfig& config) {
   constexpr std::uint64_t kLeastSlots = 8;
-  return std::max(2 * (staging_bytes_of(config) / kClusterBytes), kLeastSlots);
+  constexpr std::uint64_t kMostSlots = 1024;  // What a page's number can tell apart.
+  constexpr std::uint64_t kSparsePages = 2;
+  return std::clamp(staging_bytes_of(config) / kPageBytes / kSparsePages, kLeastSlots, kMostSlots);
 }
 
 Result<std::unique_ptr<MemoryBackend>> first_that_works(PagerBackend wanted, SpanShape shape,
+                                                        PagerCore::BackendMaker make,
                                                         PagerBackend& kind) {
   kind = wanted;
-  if (wanted != PagerBackend::Automatic) return make_memory_backend(wanted, shape);
+  if (wanted != PagerBackend::Automatic) return make(wanted, shape);
   for (const PagerBackend each :
        {PagerBackend::Move, PagerBackend::Protect, PagerBackend::Signal}) {
     kind = each;
-    auto made = make_memory_backend(each, shape);
+    auto made = make(each, shape);
     if (made || made.error().code != ENOSYS) return made;
   }
   return fail(ENOSYS);
@@ -83,13 +89,13 @@ PagerCore::PagerCore(const PagerConfig& config, PagerBackend kind,
   balance_.set_swappiness(config.swappiness);
 }
 
-Result<std::unique_ptr<PagerCore>> PagerCore::create(const PagerConfig& config) {
+Result<std::unique_ptr<PagerCore>> PagerCore::create(const PagerConfig& config, BackendMaker make) {
   if (!is_valid(config)) return fail(EINVAL);
   const std::size_t slot_count = slot_count_of(config);
   const SpanShape shape{round_up(bytes_to_pages(config.address_bytes), kClusterPages),
                         slot_count * kClusterPages};
   PagerBackend kind = config.backend;
-  auto memory = first_that_works(config.backend, shape, kind);
+  auto memory = first_that_works(config.backend, shape, make, kind);
   if (!memory) return tl::unexpected(memory.error());
   const bool can_populate = kind != PagerBackend::Signal && kind != PagerBackend::Explicit;
   if (config.fork_rule == ForkRule::Populate && !can_populate) return fail(EINVAL);
@@ -117,6 +123,8 @@ Result<void> PagerCore::start_device() {
   params.level = config_.level;
   if (const Result<void> done = device_.set_algorithm_params(0, params); !done) return done;
   if (const Result<void> done = device_.set_page_checks(config_.has_page_checks); !done)
+    return done;
+  if (const Result<void> done = device_.set_written_cluster_pages(config_.cluster_pages); !done)
     return done;
   const SignalsBlocked blocked;  // Its threads lock what a fault needs.
   return device_.set_disksize(memory_->shape().span_pages * kPageBytes);
@@ -228,6 +236,8 @@ PagerStats PagerCore::stats() const {
   stats.clean_drops = count(counters_.clean_drops);
   stats.packed_pages = count(counters_.packed_pages);
   stats.assisted_pages = count(counters_.assisted_pages);
+  stats.clustered_pages = count(counters_.clustered_pages);
+  stats.repacked_pages = count(counters_.repacked_pages);
   stats.anonymous_evicted = count(counters_.anonymous_evicted);
   stats.file_evicted = count(counters_.file_evicted);
   stats.stall_nanoseconds = stall_.total_nanoseconds();

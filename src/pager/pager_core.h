@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // pager/pager_core.h: one pager from the inside: faults, reclaim, ranges.
 //
-// What:    PagerCore. fault_path.cc brings pages in, reclaim.cc takes them out, ranges.cc does
-//          what a program asks for, pager_core.cc makes and ends it all, pager_check.cc proves it.
+// What:    PagerCore. fault_path.cc brings pages in, reclaim.cc takes them out and pack.cc packs
+//          them, ranges.cc does what a program asks for, pager_core.cc makes and ends it all,
+//          pager_check.cc proves it.
 // Threads: a fault and a reclaim meet at a page's lock. A thread waits for one page only while it
 //          holds none; holding some, it only tries others. Reclaim never holds a page while it
-//          waits
-//          for memory, and nobody who holds a page asks reclaim for memory.
+//          waits for memory, and nobody who holds a page asks reclaim for memory.
 // Laws:    5, 7, 8.
 #pragma once
 
@@ -35,7 +35,10 @@ namespace uzram {
 
 class PagerCore {
  public:
-  static Result<std::unique_ptr<PagerCore>> create(const PagerConfig& config);
+  using BackendMaker = Result<std::unique_ptr<MemoryBackend>> (*)(PagerBackend, SpanShape);
+  // `make`: another than the standard one in tests of what machines do.
+  static Result<std::unique_ptr<PagerCore>> create(const PagerConfig& config,
+                                                   BackendMaker make = make_memory_backend);
   ~PagerCore();
   PagerCore(const PagerCore&) = delete;
   PagerCore& operator=(const PagerCore&) = delete;
@@ -81,6 +84,9 @@ class PagerCore {
   // --- pager_check.cc
   void check_invariants();
 
+  [[nodiscard]] std::uint64_t fruitless_takes() const {
+    return counters_.fruitless_takes.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] PagerBackend backend_kind() const { return kind_; }
   [[nodiscard]] const MemoryBackend& memory() const { return *memory_; }
   [[nodiscard]] ForkRule fork_rule() const { return config_.fork_rule; }
@@ -102,7 +108,8 @@ class PagerCore {
   struct Counters {
     std::atomic<std::uint64_t> faults{0}, major_faults{0}, staging_hits{0}, write_upgrades{0},
         readahead_pages{0}, refaults{0}, evicted_pages{0}, clean_drops{0}, packed_pages{0},
-        assisted_pages{0}, anonymous_evicted{0}, file_evicted{0};
+        assisted_pages{0}, clustered_pages{0}, repacked_pages{0}, anonymous_evicted{0},
+        file_evicted{0}, fruitless_takes{0};
   };
   enum class Touch : std::uint8_t { Done, NoMemory, Lost };
   enum class Step : std::uint8_t { Done, Nothing, Failed };
@@ -130,7 +137,7 @@ class PagerCore {
                             PageBuffer out);
   void allow_write(Region& region, std::uint64_t page, PageWord word);
   void note_return(const Region& region, std::uint64_t page, PageWord word);
-  [[nodiscard]] static bool prefers_clean(Region& region, PageWord word);
+  [[nodiscard]] bool prefers_clean(Region& region, PageWord word) const;
   // Requires: locked. It cannot be read any more.
   void lose(std::uint64_t page, PageWord word);
   void forget_stored(std::uint64_t page);
@@ -144,25 +151,35 @@ class PagerCore {
   Result<void> shrink_for_machine(unsigned attempt);
   // One piece of work towards free memory, at most `most` pages packed.
   Step reclaim_step(unsigned most, bool is_assist);
-  Step pack_oldest(unsigned most, bool is_assist);
+  void assist();
   bool evict_next_cluster();
   // Puts a cluster's pages, those in `wanted`, into staging. Returns: how many; nullopt when
-  // staging
-  // has no room. Requires: `wanted` lies in the cluster.
+  // staging has no room. Requires: `wanted` lies in the cluster.
   std::optional<unsigned> take_cluster(std::uint64_t cluster, PageRange wanted);
   struct LockedCluster;
   std::uint64_t take_runs(const LockedCluster& locked, std::uint32_t slot);
+  [[nodiscard]] std::optional<std::uint64_t> next_cold_victim();
   [[nodiscard]] std::optional<std::uint64_t> next_victim(PageKindOf kind);
   [[nodiscard]] bool is_victim(std::uint64_t cluster, PageKindOf kind, bool is_second_pass);
-  bool pack_page(const StagingRing::Batch& batch, unsigned index);
   void note_other_bytes();
   [[nodiscard]] std::uint16_t eviction_age() const;
   void wake_reclaimers();
   void work();
 
+  // --- pack.cc
+  class StagedKeeper;
+  // The oldest pages of staging that nobody has begun to pack: at most `most`, or as many as make a
+  // cluster.
+  Step pack_oldest(unsigned most, bool is_assist);
+  std::uint64_t pack_together(const StagingRing::Batch& batch);
+  bool pack_page(const StagingRing::Batch& batch, unsigned index);
+  // Requires: locked. Unlocks it: it is in the device, if it is stored.
+  void put_away(std::uint64_t page, PageWord word, bool is_stored);
+
   // --- ranges.cc
   Result<void> pin_page(std::uint64_t page, bool for_write);
   void unpin_page(std::uint64_t page);
+  void note_pinned(std::uint64_t page, bool is_pinned);
   bool drop_in_cluster(std::uint64_t first, std::uint64_t count);
   void populate();
 
@@ -185,7 +202,8 @@ class PagerCore {
   Counters counters_;  // Relaxed: counts.
   std::atomic<unsigned> page_cluster_;
   std::array<std::atomic<std::uint64_t>, 2> hands_{};  // Per kind: the next cluster to look at.
-  std::atomic<std::uint64_t> evicted_total_{0};        // Pages; its upper part is the age.
+  ColdClusters cold_clusters_;
+  std::atomic<std::uint64_t> evicted_total_{0};  // Pages; its upper part is the age.
   // Seq_cst with reclaimers_inside_: either a reclaimer sees the freeze, or the freezer sees it.
   std::atomic<std::uint32_t> is_frozen_{0};
   std::atomic<std::uint32_t> reclaimers_inside_{0};
@@ -194,6 +212,7 @@ class PagerCore {
   std::atomic<std::uint32_t> wake_count_{0};
   std::atomic<std::uint32_t> sleeper_count_{0};
   std::atomic<bool> is_wake_pending_{false};
+  std::atomic<unsigned> assist_count_{0};  // Relaxed: whose turn it is.
   // Bumped when a slot of staging has been emptied; what faults without room wait on.
   std::atomic<std::uint32_t> released_count_{0};
   std::atomic<std::uint64_t> table_bytes_{0};

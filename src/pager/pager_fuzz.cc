@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     pager = uzram::Pager::create(config);
   }
   if (!pager) std::abort();
-  uzram::PagerModel model(**pager, config.fork_rule);
+  uzram::PagerModel model(**pager, config);
   std::string difference;
   std::size_t at = 2;
   for (std::size_t i = 0; i < kMostCommands && at + uzram::kPagerCommandBytes <= size; ++i) {

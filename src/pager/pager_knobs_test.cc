@@ -162,6 +162,41 @@ TEST_P(PagerKnobs, StallsAreTheTimeOfFaults) {
   EXPECT_LE(stats.stall_avg10, 100.0);
 }
 
+TEST_P(PagerKnobs, ColdMemoryLeavesBeforeAllOther) {
+  constexpr std::uint64_t kOften = 600;
+  constexpr std::uint64_t kRarely = 4000;
+  std::vector<std::uint64_t> faults;
+  for (const AccessHint hint : {AccessHint::Normal, AccessHint::Cold}) {
+    UZ_MAKE_PAGER(*this, alone(8 * kMebibyte));
+    std::byte* const often = region(kOften * kPageBytes, AccessHint::Random);
+    std::byte* const rarely = region(kRarely * kPageBytes);
+    ASSERT_EQ(errno_of(pager().advise(rarely, hint)), 0);
+    fill(often, kOften);
+    fill(rarely, kRarely, kOften);
+    const std::uint64_t before = pager().stats().faults;
+    EXPECT_EQ(first_wrong(often, kOften), kOften);
+    faults.push_back(pager().stats().faults - before);
+    EXPECT_EQ(first_wrong(rarely, kRarely, kOften), kRarely);
+    pager().check_invariants();
+    pager_.reset();
+  }
+  EXPECT_EQ(faults[0], kOften) << "everything that was there went, one after another";
+  EXPECT_LT(faults[1], kOften / 10);
+}
+
+// In sparse memory a cluster of 64 has but a few pages, and staging holds as many clusters more.
+TEST_P(PagerKnobs, StagingHoldsItsPagesHoweverFewThereAreInACluster) {
+  UZ_MAKE_PAGER(*this, alone(16 * kMebibyte));
+  constexpr std::uint64_t kStep = 16;
+  constexpr std::uint64_t kMany = 4000;
+  std::byte* const start = region(kMany * kStep * kPageBytes, AccessHint::Random);
+  for (std::uint64_t i = 0; i < kMany; ++i) fill_test_page(start + i * kStep * kPageBytes, i);
+  constexpr std::uint64_t kFullClusters = 16 * kMebibyte / 16 / (64 * kPageBytes);
+  EXPECT_GT(pager().stats().staged_bytes, 4 * kFullClusters * (64 / kStep) * kPageBytes)
+      << "far more clusters than if each had all of its pages";
+  pager().check_invariants();
+}
+
 TEST_P(PagerKnobs, StagingGivesPagesASecondChance) {
   UZ_MAKE_PAGER(*this, alone(8 * kMebibyte));
   std::byte* const start = region(4000 * kPageBytes, AccessHint::Random);

@@ -31,7 +31,7 @@ TEST_P(PagerModelRun, AgreesWithACopyOfMemory) {
     const PagerConfig config =
         PagerModel::config_from(static_cast<std::uint8_t>(random.next()), GetParam());
     UZ_MAKE_PAGER(*this, config);
-    PagerModel model(pager(), config.fork_rule);
+    PagerModel model(pager(), config);
     for (int i = 0; i < kCommands; ++i) {
       const std::uint64_t bytes = random.next();
       const PagerCommand command =

@@ -35,8 +35,7 @@ void pass_on(int signal, siginfo_t* info, void* context) {
   if ((former.sa_flags & SA_SIGINFO) == 0 &&
       (former.sa_handler == SIG_DFL || former.sa_handler == SIG_IGN)) {
     // Nobody handles it: the instruction is tried again, and ends the process as it should. A
-    // signal
-    // that somebody has sent does not come again by itself.
+    // signal that somebody has sent does not come again by itself.
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
     ::sigaction(signal, &standard, nullptr);

@@ -4,8 +4,7 @@
 // handlers and fork handlers.
 //
 // What:    up to kMostPagers entries; signal handlers for the first pager that needs them, which
-//          pass
-//          on what is not ours; fork handlers.
+//          pass on what is not ours; fork handlers.
 // Errors:  add -> EAGAIN too many pagers; those of sigaction.
 // Threads: find from a signal handler; add and remove from any thread.
 // Proof:   pager_safety_test.cc.

@@ -8,9 +8,17 @@
 #include <fstream>
 
 #include "base/file_descriptor.h"
+#include "pager/pager_core.h"
 #include "pager/pager_fixture.h"
 
 namespace uzram {
+
+class PagerPeer {
+ public:
+  // How often reclaim has looked through a cluster of 64 pages and gained none.
+  static std::uint64_t fruitless_takes(Pager& pager) { return pager.core_->fruitless_takes(); }
+};
+
 namespace {
 
 class PagerTest : public EveryBackend {};
@@ -204,6 +212,19 @@ TEST_P(PagerTest, PinsAddUpAndHaveAnEnd) {
   EXPECT_EQ(errno_of(pager().pin(start, 1)), EAGAIN);
   for (int i = 0; i < 127; ++i) ASSERT_EQ(errno_of(pager().unpin(start, 1)), 0);
   EXPECT_EQ(errno_of(pager().unpin(start, 1)), EINVAL);
+}
+
+// Whoever pins everything is told that it does not fit as soon as nothing can be gained any more,
+// not after every page was tried again and again.
+TEST_P(PagerTest, GivesUpAtOnceWhenAllIsPinned) {
+  PagerConfig alone = config();
+  alone.compressor_threads = 0;
+  UZ_MAKE_PAGER(*this, alone);
+  std::byte* const start = region(32 * kMebibyte);
+  const std::uint64_t before = PagerPeer::fruitless_takes(pager());
+  EXPECT_EQ(errno_of(pager().pin(start, 32 * kMebibyte)), ENOMEM);
+  EXPECT_LT(PagerPeer::fruitless_takes(pager()) - before, 100U);
+  pager().check_invariants();
 }
 
 TEST_P(PagerTest, PinsNoMoreThanFits) {

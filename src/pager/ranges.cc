@@ -70,7 +70,7 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
     memory_->forget(first + start, length);
     left = start + length >= kClusterPages ? 0 : left >> (start + length) << (start + length);
   }
-  const auto present_count = static_cast<std::uint16_t>(std::popcount(present));
+  const auto present_count = static_cast<std::uint8_t>(std::popcount(present));
   budget_.charge(-static_cast<std::int64_t>(present_count));
   regions_.cluster(first / kClusterPages)
       .in_memory.fetch_sub(present_count, std::memory_order_relaxed);
@@ -107,6 +107,7 @@ Result<void> PagerCore::pin_page(std::uint64_t page, bool for_write) {
       return fail(word.is_lost() ? EIO : EAGAIN);
     }
     const PageWord pinned = word.with_pins(word.pins() + 1);
+    if (word.pins() == 0) note_pinned(page, true);
     if (word.place() == PagePlace::Clean && for_write) {
       allow_write(region, page, pinned);
       return {};
@@ -123,9 +124,15 @@ Result<void> PagerCore::pin_page(std::uint64_t page, bool for_write) {
   }
 }
 
+void PagerCore::note_pinned(std::uint64_t page, bool is_pinned) {
+  auto& pinned = regions_.cluster(page / kClusterPages).pinned;
+  pinned.fetch_add(static_cast<std::uint8_t>(is_pinned ? 1 : -1), std::memory_order_relaxed);
+}
+
 void PagerCore::unpin_page(std::uint64_t page) {
   const PageWord word = words_.lock(page);
   UZ_CHECK(word.pins() != 0);
+  if (word.pins() == 1) note_pinned(page, false);
   words_.unlock(page, word.with_pins(word.pins() - 1));
 }
 

@@ -22,7 +22,7 @@ constexpr std::uint64_t count_of(std::uint64_t stream) { return stream & ((1U <<
 PageWindow ReadaheadState::plan(const ReadaheadRule& rule, std::uint64_t page) {
   const std::uint64_t block = std::uint64_t{1} << rule.page_cluster;
   if (rule.hint == AccessHint::Random) return {page, 1};
-  if (rule.hint == AccessHint::Normal && !rule.has_vma_readahead)
+  if (rule.hint != AccessHint::Sequential && !rule.has_vma_readahead)
     return {page / block * block, block};
   const bool is_told = rule.hint == AccessHint::Sequential;
   const std::uint64_t most = is_told ? kMostFaultPages : block;

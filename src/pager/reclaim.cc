@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reclaim: clusters into staging, staged pages into the device, and who does it when. Pages are
+// Reclaim: clusters into staging, and who does it when; pack.cc takes it from there. Pages are
 // locked by trying only, so reclaim never waits for a fault; a fault waits for reclaim only when no
 // free page is left.
 #include <bit>
@@ -11,15 +11,14 @@ namespace uzram {
 
 namespace {
 
-// What a faulting thread packs each time while the background falls behind; what the background
-// takes at once.
-constexpr unsigned kAssistPages = 2;
+// While the background falls behind, faulting threads pack for each fault two pages: many at once
+// and seldom, so that most faults need not. What the background takes at once.
+constexpr unsigned kAssistPages = 8;
+constexpr unsigned kAssistPagesForAFault = 2;
 constexpr unsigned kBatchPages = 16;
 constexpr unsigned kMostVictimTries = 256;
 // So often must a thread without room find nobody at work, and nothing to do, to give up.
 constexpr unsigned kMostIdleLooks = 8;
-
-std::int64_t bit_count(std::uint64_t mask) { return std::popcount(mask); }
 
 }  // namespace
 
@@ -98,7 +97,7 @@ std::optional<unsigned> PagerCore::take_cluster(std::uint64_t cluster, PageRange
   const auto count = static_cast<unsigned>(std::popcount(taken));
   // Before the pages are let go: whoever drops them then finds the counts right.
   ClusterState& state = regions_.cluster(cluster);
-  state.in_memory.fetch_sub(static_cast<std::uint16_t>(count), std::memory_order_relaxed);
+  state.in_memory.fetch_sub(static_cast<std::uint8_t>(count), std::memory_order_relaxed);
   for (std::uint64_t left = locked.locked; left != 0; left &= left - 1) {
     const auto i = static_cast<unsigned>(std::countr_zero(left));
     PageWord word = locked.words[i];
@@ -111,6 +110,7 @@ std::optional<unsigned> PagerCore::take_cluster(std::uint64_t cluster, PageRange
   }
   if (count == 0) {
     staging_.free_slot(*slot);
+    counters_.fruitless_takes.fetch_add(1, std::memory_order_relaxed);
     return 0;
   }
   state.active.store(0, std::memory_order_relaxed);
@@ -128,13 +128,24 @@ std::optional<unsigned> PagerCore::take_cluster(std::uint64_t cluster, PageRange
 bool PagerCore::is_victim(std::uint64_t cluster, PageKindOf kind, bool is_second_pass) {
   ClusterState& state = regions_.cluster(cluster);
   const unsigned in_memory = state.in_memory.load(std::memory_order_relaxed);
-  if (in_memory == 0) return false;
+  // Where everything is pinned there is nothing to gain, and no use in trying each page.
+  if (in_memory <= state.pinned.load(std::memory_order_relaxed)) return false;
   const Region* const region = regions_.region_of(cluster * kClusterPages);
   if (region == nullptr || region->kind != kind) return false;
   if (is_second_pass || state.active.load(std::memory_order_relaxed) * 2U <= in_memory) return true;
   // A second chance, once.
   state.active.store(0, std::memory_order_relaxed);
   return false;
+}
+
+std::optional<std::uint64_t> PagerCore::next_cold_victim() {
+  const auto cluster = cold_clusters_.take();
+  if (!cluster) return std::nullopt;
+  const Region* const region = regions_.region_of(*cluster * kClusterPages);
+  if (region == nullptr || region->hint.load(std::memory_order_relaxed) != AccessHint::Cold ||
+      !is_victim(*cluster, region->kind, true))
+    return std::nullopt;
+  return cluster;
 }
 
 std::optional<std::uint64_t> PagerCore::next_victim(PageKindOf kind) {
@@ -153,7 +164,8 @@ bool PagerCore::evict_next_cluster() {
   for (unsigned tries = 0; tries < kMostVictimTries; ++tries) {
     PageKindOf kind = PageKindOf::Anonymous;
     if (regions_.has_files()) kind = balance_.choose();
-    auto victim = next_victim(kind);
+    auto victim = next_cold_victim();
+    if (!victim) victim = next_victim(kind);
     if (!victim && regions_.has_files()) {
       kind = kind == PageKindOf::File ? PageKindOf::Anonymous : PageKindOf::File;
       victim = next_victim(kind);
@@ -167,66 +179,6 @@ bool PagerCore::evict_next_cluster() {
   return false;
 }
 
-bool PagerCore::pack_page(const StagingRing::Batch& batch, unsigned index) {
-  const std::uint64_t page = batch.first_page + index;
-  const std::uint64_t place = batch.slot * kClusterPages + index;
-  const PageWord word = words_.lock(page);
-  if (word.place() != PagePlace::Staged || word.number() != place) {
-    words_.unlock(page, word);  // It came back, or was dropped.
-    return true;
-  }
-  const bool is_unchanged = word.is_unchanged();
-  if (is_unchanged) {
-    counters_.clean_drops.fetch_add(1, std::memory_order_relaxed);
-    Region* const region = regions_.region_of(page);
-    if (region != nullptr && word.is_stored()) region->clean_pages.note_drop();
-  } else {
-    const PageView content(memory_->staging() + place * kPageBytes, kPageBytes);
-    if (!device_.write(page * kPageBytes, content)) {
-      words_.unlock(page, word);
-      return false;
-    }
-    counters_.packed_pages.fetch_add(1, std::memory_order_relaxed);
-  }
-  words_.unlock(page, word.at(PagePlace::Away)
-                          .with_stored(!is_unchanged || word.is_stored())
-                          .with_unchanged(false)
-                          .with_number(eviction_age()));
-  return true;
-}
-
-PagerCore::Step PagerCore::pack_oldest(unsigned most, bool is_assist) {
-  const auto batch = staging_.claim(most);
-  if (!batch) return Step::Nothing;
-  StagingRing::Batch done = *batch;
-  StagingRing::Batch left = *batch;
-  done.mask = 0;
-  while (left.mask != 0) {
-    const auto index = static_cast<unsigned>(std::countr_zero(left.mask));
-    if (!pack_page(*batch, index)) break;
-    left.mask &= left.mask - 1;
-    done.mask |= std::uint64_t{1} << index;
-  }
-  if (is_assist)
-    counters_.assisted_pages.fetch_add(static_cast<std::uint64_t>(bit_count(done.mask)),
-                                       std::memory_order_relaxed);
-  const std::uint64_t held = staging_.finish(done);
-  if (left.mask != 0) {
-    staging_.unclaim(left);
-    return Step::Failed;
-  }
-  if (held != 0) {
-    memory_->forget_staging(batch->slot * kClusterPages, kClusterPages);
-    staging_.free_slot(batch->slot);
-    note_other_bytes();
-    budget_.charge(-bit_count(held));
-    // Release: the free pages come before.
-    released_count_.fetch_add(1, std::memory_order_release);
-    futex_wake_all(released_count_);
-  }
-  return Step::Done;
-}
-
 PagerCore::Step PagerCore::reclaim_step(unsigned most, bool is_assist) {
   const ReclaimTicket ticket(*this);
   if (!ticket) return Step::Nothing;
@@ -236,6 +188,12 @@ PagerCore::Step PagerCore::reclaim_step(unsigned most, bool is_assist) {
   return evict_next_cluster() ? Step::Done : Step::Nothing;
 }
 
+void PagerCore::assist() {
+  const unsigned pages = config_.cluster_pages != 0 ? config_.cluster_pages : kAssistPages;
+  const unsigned turn = assist_count_.fetch_add(1, std::memory_order_relaxed);
+  if (turn % std::max(pages / kAssistPagesForAFault, 1U) == 0) reclaim_step(pages, true);
+}
+
 Result<void> PagerCore::make_room(std::int64_t pages) {
   const Watermarks marks = budget_.watermarks();
   const std::int64_t free = budget_.free();
@@ -243,7 +201,7 @@ Result<void> PagerCore::make_room(std::int64_t pages) {
   wake_reclaimers();
   if (free >= marks.min + pages) {
     // A little help from everyone keeps anyone from having to wait.
-    if (threads_.empty() || free < (marks.min + marks.low) / 2) reclaim_step(kAssistPages, true);
+    if (threads_.empty() || free < (marks.min + marks.low) / 2) assist();
     return {};
   }
   for (unsigned idle_looks = 0; budget_.free() < pages;) {

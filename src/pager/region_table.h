@@ -13,9 +13,11 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "base/file_descriptor.h"
@@ -73,8 +75,36 @@ struct Region {
 // locks of pages; between, off by pages in flight.
 struct ClusterState {
   std::atomic<std::uint32_t> region{0};  // 0: none. Release with the region's fields.
-  std::atomic<std::uint16_t> in_memory{0};
+  std::atomic<std::uint8_t> in_memory{0};
+  std::atomic<std::uint8_t> pinned{0};   // Of these.
   std::atomic<std::uint16_t> active{0};  // Needed again soon after they had gone.
+};
+
+// Clusters of cold regions that pages were brought into: they go before all others. When there are
+// more than it has room for, the oldest wait for their turn among the others.
+class ColdClusters {
+ public:
+  void add(std::uint64_t cluster) {
+    const std::uint64_t last = added_.load(std::memory_order_relaxed);
+    if (last != 0 && places_[(last - 1) % kPlaces].load(std::memory_order_relaxed) == cluster + 1)
+      return;  // A scan: one after another.
+    const std::uint64_t place = added_.fetch_add(1, std::memory_order_relaxed);
+    places_[place % kPlaces].store(cluster + 1, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::optional<std::uint64_t> take() {
+    const std::uint64_t end = added_.load(std::memory_order_relaxed);
+    for (std::uint64_t place = end < kPlaces ? 0 : end - kPlaces; place < end; ++place) {
+      const std::uint64_t cluster = places_[place % kPlaces].exchange(0, std::memory_order_relaxed);
+      if (cluster != 0) return cluster - 1;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  static constexpr std::uint64_t kPlaces = 64;
+  // Relaxed: hints. A cluster and one, 0: none.
+  std::array<std::atomic<std::uint64_t>, kPlaces> places_{};
+  std::atomic<std::uint64_t> added_{0};
 };
 
 class RegionTable {

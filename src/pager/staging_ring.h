@@ -30,8 +30,7 @@ class StagingRing {
   explicit StagingRing(std::size_t slot_count);
 
   // Pages of one slot that the caller shall pack. Bit i of `mask`: page first_page + i, which
-  // stands
-  // at staging page slot * kClusterPages + i.
+  // stands at staging page slot * kClusterPages + i.
   struct Batch {
     std::uint32_t slot = 0;
     std::uint64_t first_page = 0;
@@ -46,8 +45,7 @@ class StagingRing {
   // The oldest pages that nobody has begun to pack, at most `most` of one slot.
   [[nodiscard]] std::optional<Batch> claim(unsigned most);
   // Says that the batch needs no staging any more. Returns: the mask of all pages that the slot
-  // held,
-  // when this was the last of them: the caller forgets their memory and frees the slot.
+  // held, when this was the last of them: the caller forgets their memory and frees the slot.
   [[nodiscard]] std::uint64_t finish(const Batch& batch);
   // Takes a claim back: the pages wait again, before all others.
   void unclaim(const Batch& batch);

@@ -2,9 +2,8 @@
 // pager/stall_meter.h: which part of the time some thread waits for its pages.
 //
 // What:    the figure of /proc/pressure/memory's "some" line, for one pager: averages over 10 and
-//          60
-//          seconds, in percent, and the sum. Threads that wait at once are added up, at most to the
-//          whole of the wall clock.
+//          60 seconds, in percent, and the sum. Threads that wait at once are added up, at most to
+//          the whole of the wall clock.
 // Units:   nanoseconds; percent.
 // Threads: add from any thread, also in a fault handler; sample and the averages by callers that
 //          exclude each other.

@@ -5,8 +5,7 @@
 // What:    UffdBackend (Move, Protect, Strict), and what a machine's userfaultfd can do. Not here:
 //          the other ways (memfd_backend.h), who reads the messages (fault_threads.h).
 // Why:     a fault that the faulting thread handles itself costs a half of one that another thread
-//          on
-//          the same processor handles, and a tenth of one on another processor. A batch of pages
+//          on the same processor handles, and a tenth of one on another processor. A batch of pages
 //          costs one flush of address translations, so clusters leave with one call.
 // Errors:  open_uffd -> ENOSYS, EPERM, EACCES: what the machine says.
 // Threads: where faults are signals, a watcher thread looks at the descriptor's events: a program

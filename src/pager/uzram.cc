@@ -24,10 +24,11 @@ void* pointer_of(const Result<std::byte*>& result) {
   return nullptr;
 }
 
-bool is_hint(enum uzram_hint hint) { return hint <= UZRAM_HINT_RANDOM; }
+bool is_hint(enum uzram_hint hint) { return hint <= UZRAM_HINT_COLD; }
 
 static_assert(static_cast<int>(AccessHint::Sequential) == UZRAM_HINT_SEQUENTIAL);
 static_assert(static_cast<int>(AccessHint::Random) == UZRAM_HINT_RANDOM);
+static_assert(static_cast<int>(AccessHint::Cold) == UZRAM_HINT_COLD);
 static_assert(static_cast<int>(PagerBackend::Move) == UZRAM_BACKEND_MOVE);
 static_assert(static_cast<int>(PagerBackend::Protect) == UZRAM_BACKEND_PROTECT);
 static_assert(static_cast<int>(PagerBackend::Signal) == UZRAM_BACKEND_SIGNAL);
@@ -49,6 +50,7 @@ PagerConfig config_from_options(const uzram_pager_options& options) {
   config.swappiness = options.swappiness;
   config.watermark_scale_factor = options.watermark_scale_factor;
   config.has_page_checks = options.has_page_checks != 0;
+  config.cluster_pages = options.cluster_pages;
   if (options.level != INT_MIN) config.level = options.level;
   if (options.compressor_threads >= 0)
     config.compressor_threads = static_cast<unsigned>(options.compressor_threads);
@@ -75,6 +77,7 @@ void uzram_pager_options_init(uzram_pager_options* options, uint64_t memory_limi
   options->watermark_scale_factor = standard.watermark_scale_factor;
   options->has_page_checks = standard.has_page_checks ? 1 : 0;
   options->level = INT_MIN;
+  options->cluster_pages = standard.cluster_pages;
   options->compressor_threads = -1;
 }
 

@@ -27,7 +27,12 @@ enum uzram_backend {
   UZRAM_BACKEND_STRICT = 5
 };
 enum uzram_fork_rule { UZRAM_FORK_REFUSE = 0, UZRAM_FORK_POPULATE = 1 };
-enum uzram_hint { UZRAM_HINT_NORMAL = 0, UZRAM_HINT_SEQUENTIAL = 1, UZRAM_HINT_RANDOM = 2 };
+enum uzram_hint {
+  UZRAM_HINT_NORMAL = 0,
+  UZRAM_HINT_SEQUENTIAL = 1,
+  UZRAM_HINT_RANDOM = 2,
+  UZRAM_HINT_COLD = 3
+};
 
 /* Set by uzram_pager_options_init; what is not changed afterwards has its default. */
 struct uzram_pager_options {
@@ -45,6 +50,7 @@ struct uzram_pager_options {
   uint32_t has_page_checks;
   int32_t level;              /* INT32_MIN: the algorithm's own. */
   int32_t compressor_threads; /* -1: as many as suit the machine. */
+  uint32_t cluster_pages;     /* 0: each page is packed by itself. */
 };
 
 struct uzram_pager_stats {
@@ -56,6 +62,7 @@ struct uzram_pager_stats {
   uint64_t evicted_pages, clean_drops, packed_pages, assisted_pages;
   uint64_t stall_nanoseconds;
   double stall_avg10, stall_avg60;
+  uint64_t clustered_pages, repacked_pages;
 };
 
 void uzram_pager_options_init(struct uzram_pager_options* options, uint64_t memory_limit_bytes);

@@ -31,6 +31,7 @@ bool read_word(std::string_view key, std::string_view value, ExecSettings& setti
     settings.has_report = number != 0;
     return is_number;
   }
+  if (key == "cluster_pages") return read_number(value, settings.cluster_pages);
   if (key == "algorithm") {
     settings.algorithm = value;
     return !value.empty();
@@ -58,6 +59,8 @@ std::optional<PagerBackend> find_exec_backend(std::string_view name) {
 std::string write_exec_settings(const ExecSettings& settings) {
   std::string text = "limit=" + std::to_string(settings.limit_bytes);
   text += " algorithm=" + settings.algorithm;
+  if (settings.cluster_pages != 0)
+    text += " cluster_pages=" + std::to_string(settings.cluster_pages);
   text += " threshold=" + std::to_string(settings.threshold_bytes);
   text += " mmap_threshold=" + std::to_string(settings.mmap_threshold_bytes);
   text += " backend=" + std::string(exec_backend_name(settings.backend));

@@ -10,6 +10,7 @@ TEST(ExecSettings, ComeThroughTheEnvironmentAsTheyWere) {
   ExecSettings settings;
   settings.limit_bytes = 123456789;
   settings.algorithm = "zstd";
+  settings.cluster_pages = 8;
   settings.threshold_bytes = 1000;
   settings.mmap_threshold_bytes = 70000;
   settings.backend = PagerBackend::Signal;
@@ -19,6 +20,7 @@ TEST(ExecSettings, ComeThroughTheEnvironmentAsTheyWere) {
   ASSERT_TRUE(read);
   EXPECT_EQ(123456789U, read->limit_bytes);
   EXPECT_EQ("zstd", read->algorithm);
+  EXPECT_EQ(8U, read->cluster_pages);
   EXPECT_EQ(1000U, read->threshold_bytes);
   EXPECT_EQ(70000U, read->mmap_threshold_bytes);
   EXPECT_EQ(PagerBackend::Signal, read->backend);

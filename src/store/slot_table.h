@@ -152,6 +152,15 @@ class SlotTable {
       return word.accessed().with(SlotWord::kClaimed);
     }));
   }
+  // The same if the word is still `seen` and nobody has it; the age stays. Returns: whether it did.
+  [[nodiscard]] bool try_claim(PageIndex page, SlotWord seen) {
+    std::uint64_t word = seen.bits();
+    if (seen.is_busy() || seen.is_claimed()) return false;
+    // Acquire: whoever made the word has made its object.
+    return slots_[page.value].compare_exchange_strong(
+        word, seen.without(SlotWord::kMarked).with(SlotWord::kClaimed).bits(),
+        std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
   void unclaim(PageIndex page) {
     static_cast<void>(exchange(page, SlotWord::kBusy,
                                [](SlotWord word) { return word.without(SlotWord::kClaimed); }));

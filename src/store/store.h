@@ -197,9 +197,18 @@ class Store {
   // What the slot's own object costs in the pool; 0 when it has none of its own.
   [[nodiscard]] std::size_t pool_bytes_of(SlotWord word) const;
   // Stores a packed cluster behind a new cluster slot; it has page_count users, and the caller.
-  // Errors: as Pool::allocate, ENOSPC also when there is no free slot.
+  // Errors: as Pool::allocate, ENOSPC also when there is no free slot. What replaces pages that
+  // cost more must succeed at the limit.
   Result<PageIndex> add_cluster(MutableBytes stream, std::size_t packed_bytes,
-                                std::size_t page_count);
+                                std::size_t page_count, LimitRule rule = LimitRule::Exceed);
+  // Makes `fresh` what the page is, as a write does.
+  void put(PageIndex page, SlotWord fresh);
+  // Reads a page if its word is still `seen`, and holds off who would change it until one of the
+  // next two. Returns: false when the word has changed, or somebody has it. Errors: EIO.
+  Result<bool> try_claim_and_read(PageIndex page, SlotWord seen, PageBuffer out);
+  // The page is as old as before.
+  void replace_claimed(PageIndex page, SlotWord fresh);
+  void unclaim(PageIndex page) { table_.unclaim(page); }
   // Gives up the caller's use of a cluster or shared slot.
   void drop_cluster_user(PageIndex slot);
   Result<void> prepare_clusters(std::size_t most_pages) {

@@ -64,6 +64,30 @@ bool Store::replace_marked(PageIndex slot, SlotWord fresh) {
   return true;
 }
 
+void Store::put(PageIndex page, SlotWord fresh) {
+  table_.touch(page);
+  retire(table_.publish(page, fresh), fresh);
+  // What it was before says nothing of what it is.
+  if (dedup_ != nullptr) dedup_->clear(page);
+  note_access(page);
+}
+
+Result<bool> Store::try_claim_and_read(PageIndex page, SlotWord seen, PageBuffer out) {
+  if (!table_.try_claim(page, seen)) return false;
+  const LaneHolder<ReadLane> lane(lanes_.read);
+  const SlotWord word = table_.hold(page);
+  const Result<void> done = read_held(*lane, word, out);
+  table_.release(page, word);
+  if (done) return true;
+  table_.unclaim(page);
+  return tl::unexpected(done.error());
+}
+
+void Store::replace_claimed(PageIndex page, SlotWord fresh) {
+  const int age = word_of(page).age();
+  retire(table_.publish_claimed(page, fresh.with_age(age)), fresh);
+}
+
 void Store::unmark(PageIndex slot, std::uint64_t flags) {
   table_.change_flags(slot, [flags](SlotWord word) {
     if (!word.is_marked()) return word;
@@ -72,12 +96,10 @@ void Store::unmark(PageIndex slot, std::uint64_t flags) {
 }
 
 Result<PageIndex> Store::add_cluster(MutableBytes stream, std::size_t packed_bytes,
-                                     std::size_t page_count) {
+                                     std::size_t page_count, LimitRule rule) {
   const std::optional<PageIndex> slot = clusters_->take();
   if (!slot) return fail(ENOSPC);
-  // It replaces pages that cost more, and must succeed at the limit.
-  const Result<SlotWord> word =
-      cluster_objects_.build(stream, packed_bytes, page_check_, LimitRule::Exceed);
+  const Result<SlotWord> word = cluster_objects_.build(stream, packed_bytes, page_check_, rule);
   if (!word) {
     static_cast<void>(clusters_->drop_user(*slot));
     clusters_->give(*slot);

@@ -20,6 +20,7 @@
 #include "pager/probe.h"
 #include "preload/block_heap.h"
 #include "preload/exec_settings.h"
+#include "store/slot_word.h"
 
 namespace uzram {
 
@@ -28,6 +29,7 @@ namespace {
 struct ExecWords {
   std::string memory_limit;
   std::string algorithm;
+  unsigned cluster_pages = 0;
   std::string threshold;
   std::string mmap_threshold;
   std::string backend;
@@ -56,6 +58,13 @@ InputResult<void> read_exec_names(const ExecWords& words, ExecSettings& settings
                                         algorithm_names()));
     settings.algorithm = words.algorithm;
   }
+  const unsigned cluster_pages = words.cluster_pages;
+  if (cluster_pages != 0 && (cluster_pages < 2 || cluster_pages > kMostClusterPages))
+    return refuse(EINVAL, fmt::format("--cluster-pages: 2 to {} pages, or 0 for each by itself",
+                                      kMostClusterPages));
+  if (cluster_pages != 0 && settings.algorithm != "zstd")
+    return refuse(EINVAL, "--cluster-pages: clusters need --algorithm zstd");
+  settings.cluster_pages = cluster_pages;
   if (words.is_strict) {
     if (!words.backend.empty() && words.backend != exec_backend_name(PagerBackend::Strict))
       return refuse(EINVAL, "--strict is a backend: not together with --backend");
@@ -141,6 +150,8 @@ void add_exec(CLI::App& program, CommandLine& line) {
   command->add_option("--memory-limit", words->memory_limit, "what its paged memory may cost")
       ->required();
   command->add_option("--algorithm", words->algorithm, "lz4 unless said");
+  command->add_option("--cluster-pages", words->cluster_pages,
+                      "pack so many pages together, with zstd; 0: each by itself");
   command->add_option("--threshold", words->threshold, "page heap blocks from this size on, 4K");
   command->add_option("--mmap-threshold", words->mmap_threshold,
                       "page anonymous mappings from this size on, 256K");

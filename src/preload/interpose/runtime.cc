@@ -93,6 +93,7 @@ PagerConfig pager_config(const ExecSettings& wanted) {
   PagerConfig config;
   config.memory_limit_bytes = wanted.limit_bytes;
   config.algorithm = wanted.algorithm;
+  config.cluster_pages = static_cast<unsigned>(wanted.cluster_pages);
   config.backend = wanted.backend;
   // More addresses than that are of no use: what is packed has to fit in the limit, too.
   config.address_bytes = std::uint64_t{256} << 30;
