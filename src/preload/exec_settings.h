@@ -25,7 +25,7 @@ inline constexpr std::uint64_t kLeastExecLimitBytes = std::uint64_t{8} << 20;
 struct ExecSettings {
   std::uint64_t limit_bytes = 0;
   std::string algorithm = "lz4";
-  std::uint64_t cluster_pages = 0;  // Packed together; 0: each page by itself.
+  std::uint64_t cluster_pages = 0;                  // Packed together; 0: each page by itself.
   std::uint64_t threshold_bytes = 4096;             // Heap blocks from here on are paged.
   std::uint64_t mmap_threshold_bytes = 256U << 10;  // So are private anonymous mappings.
   PagerBackend backend = PagerBackend::Automatic;
