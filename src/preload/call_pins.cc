@@ -14,8 +14,6 @@
 namespace uzram {
 namespace {
 
-const void* pointer_of(long argument) { return reinterpret_cast<const void*>(argument); }
-
 // Requests from before sizes were part of their numbers: no structure of theirs is larger.
 constexpr std::uint64_t kOldIoctlBytes = 256;
 

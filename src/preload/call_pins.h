@@ -21,6 +21,11 @@
 
 namespace uzram {
 
+// An argument as the kernel sees it, taken for an address.
+[[nodiscard]] inline const void* pointer_of(long argument) {
+  return reinterpret_cast<const void*>(argument);  // NOLINT(performance-no-int-to-ptr)
+}
+
 class CallPins {
  public:
   explicit CallPins(PagedSpace& space) : space_(space) {}

@@ -80,7 +80,7 @@ long call_in_pieces(const CallRow& row, SixArguments function, const Arguments& 
 long call_by_elements(const CallRow& row, const Arguments& whole) {
   const bool is_read = row.rules[0].is_written;
   const auto count = static_cast<std::uint64_t>(whole[2]) & 0xffffffffU;
-  const auto* const parts = reinterpret_cast<const iovec*>(whole[1]);
+  const auto* const parts = static_cast<const iovec*>(pointer_of(whole[1]));
   const bool has_offset = is_positioned(row);
   const CallRow& single =
       *find_call(has_offset ? (is_read ? "pread64" : "pwrite64") : (is_read ? "read" : "write"));
@@ -100,7 +100,7 @@ long call_by_elements(const CallRow& row, const Arguments& whole) {
 
 std::uint64_t vector_bytes(const Arguments& arguments) {
   const auto count = static_cast<std::uint64_t>(arguments[2]) & 0xffffffffU;
-  const auto* const parts = reinterpret_cast<const iovec*>(arguments[1]);
+  const auto* const parts = static_cast<const iovec*>(pointer_of(arguments[1]));
   std::uint64_t bytes = 0;
   for (std::uint64_t i = 0; parts != nullptr && i < std::min<std::uint64_t>(count, IOV_MAX); ++i)
     if (is_paged(parts[i].iov_base)) bytes += parts[i].iov_len;

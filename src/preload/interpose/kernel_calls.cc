@@ -42,6 +42,7 @@ long stand_in(long a, long b, long c, long d, long e, long f) {
 namespace exec = uzram::exec;
 
 // Seven words: the third of them, the size of the buffer, is the compiler's to check.
+// NOLINTNEXTLINE(bugprone-reserved-identifier): libc's name.
 UZ_EXPORT ssize_t __recvfrom_chk(int descriptor, void* buffer, std::size_t bytes,
                                  std::size_t buffer_bytes, int flags, sockaddr* from,
                                  socklen_t* from_bytes) {
@@ -59,9 +60,9 @@ long uz_syscall(long number, long a, long b, long c, long d, long e, long f) {
   if (!exec::needs_guard()) return next(number, a, b, c, d, e, f);
   exec::Guard guard("syscall");
   if (number == SYS_futex) {
-    guard.hold(reinterpret_cast<const void*>(a), sizeof(int), true);
-    guard.hold(reinterpret_cast<const void*>(d), 16, false);
-    guard.hold(reinterpret_cast<const void*>(e), sizeof(int), true);
+    guard.hold(uzram::pointer_of(a), sizeof(int), true);
+    guard.hold(uzram::pointer_of(d), 16, false);
+    guard.hold(uzram::pointer_of(e), sizeof(int), true);
   } else if (const uzram::CallRow* const row = uzram::find_system_call(number)) {
     uzram::CallPins pins(*exec::machinery()->space);
     bool is_held = false;

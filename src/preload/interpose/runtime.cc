@@ -160,8 +160,10 @@ __attribute__((constructor)) void read_settings() {
     open_fault_signals();
     give_fault_stack();
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  const auto* const breakpoint = reinterpret_cast<const void*>(::_r_debug.r_brk);
   note_code(libc_code[0], reinterpret_cast<const void*>(find_next("getppid")));
-  note_code(libc_code[1], reinterpret_cast<const void*>(::_r_debug.r_brk));
+  note_code(libc_code[1], breakpoint);
   stage.store(Stage::Wanted, std::memory_order_release);
 }
 

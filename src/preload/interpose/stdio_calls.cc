@@ -111,12 +111,14 @@ UZ_EXPORT std::size_t fread_unlocked(void* buffer, std::size_t bytes, std::size_
   return exec::read_items(UZ_NEXT(exec::ReadFunction, "fread_unlocked"), buffer, bytes, count,
                           stream);
 }
+// NOLINTNEXTLINE(bugprone-reserved-identifier): libc's name.
 UZ_EXPORT std::size_t __fread_chk(void* buffer, std::size_t buffer_bytes, std::size_t bytes,
                                   std::size_t count, FILE* stream) {
   if (bytes != 0 && count > buffer_bytes / bytes)
     exec::give_up("a buffer is too small for", "fread");
   return exec::read_items(UZ_NEXT(exec::ReadFunction, "fread"), buffer, bytes, count, stream);
 }
+// NOLINTNEXTLINE(bugprone-reserved-identifier): libc's name.
 UZ_EXPORT std::size_t __fread_unlocked_chk(void* buffer, std::size_t buffer_bytes,
                                            std::size_t bytes, std::size_t count, FILE* stream) {
   if (bytes != 0 && count > buffer_bytes / bytes)
@@ -181,6 +183,7 @@ UZ_EXPORT int vprintf(const char* format, va_list values) {
 }
 UZ_EXPORT int fprintf(FILE* stream, const char* format, ...) { UZ_PRINT_REST(stream); }
 UZ_EXPORT int printf(const char* format, ...) { UZ_PRINT_REST(stdout); }
+// NOLINTBEGIN(bugprone-reserved-identifier): libc's names.
 UZ_EXPORT int __vfprintf_chk(FILE* stream, int, const char* format, va_list values) {
   return exec::print(stream, format, values);
 }
@@ -189,3 +192,4 @@ UZ_EXPORT int __vprintf_chk(int, const char* format, va_list values) {
 }
 UZ_EXPORT int __fprintf_chk(FILE* stream, int, const char* format, ...) { UZ_PRINT_REST(stream); }
 UZ_EXPORT int __printf_chk(int, const char* format, ...) { UZ_PRINT_REST(stdout); }
+// NOLINTEND(bugprone-reserved-identifier)

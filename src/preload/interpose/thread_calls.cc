@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <new>
 
 #include "preload/interpose/guarded_call.h"
 
@@ -156,8 +157,9 @@ UZ_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes
   exec::ThreadStart* start = nullptr;
   {
     const exec::InsideScope inside;
-    start = new exec::ThreadStart{work, argument, exec::inside_depth > 1};
+    start = new (std::nothrow) exec::ThreadStart{work, argument, exec::inside_depth > 1};
   }
+  if (start == nullptr) return EAGAIN;
   const int code = next(thread, attributes, exec::run_thread, start);
   if (code != 0) delete start;
   return code;
@@ -183,6 +185,7 @@ UZ_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
   return exec::unlock_mutex(mutex);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): parameters, and what is held, are given as they are.
 // NAME, its parameters, its arguments, and what is held: a first and a second object.
 #define UZ_WAIT_ONE(name, parameters, arguments, first) \
   UZ_EXPORT int name parameters {                       \
@@ -201,6 +204,7 @@ UZ_EXPORT int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept {
     guard.hold(second, sizeof *second, true);                                     \
     return next arguments;                                                        \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 UZ_WAIT_ONE(pthread_mutex_timedlock, (pthread_mutex_t * mutex, const timespec* limit),
             (mutex, limit), mutex)
