@@ -300,6 +300,7 @@ class Store {
   };
   Neighbours neighbours_of(PageIndex page, BlockRange& range);
   [[nodiscard]] bool is_still_away(const Away& away, SlotWord held) const;
+  [[nodiscard]] bool is_still_away(const Away& away);  // Looks at the slot.
 
   // `object` holds the word's object.
   Result<void> unpack(ReadLane& lane, SlotWord word, ConstBytes object, PageBuffer out) const;

@@ -2,7 +2,9 @@
 // Reading what was written back, and bringing it to memory again.
 //
 // No slot is held, and no lane taken, while the store is asked. What was read is what the page was
-// when its slot was looked at, if the generation of its block is still the same afterwards.
+// when its slot was looked at, if its check is right and the generation of its first block is still
+// the same afterwards. If the check is wrong, the slot is looked at again: an object that was freed
+// meanwhile may have lost its last blocks to others, while its first one stays what it was.
 #include <algorithm>
 #include <cstring>
 
@@ -67,6 +69,13 @@ bool Store::is_still_away(const Away& away, SlotWord held) const {
   return held.bare() == away.word && backing_->generation_of(away.word.place()) == away.generation;
 }
 
+bool Store::is_still_away(const Away& away) {
+  const SlotWord held = table_.hold(away.slot);
+  const bool is_same = is_still_away(away, held);
+  table_.release(away.slot, held);
+  return is_same;
+}
+
 Result<bool> Store::read_away(PageIndex page, PageBuffer out) {
   // Without its store the page is gone, and only a write heals it.
   if (backing_ == nullptr) return fail(EIO);
@@ -123,6 +132,7 @@ Result<bool> Store::read_away_page(const Away& away, PageIndex page, PageBuffer 
   const MutableBytes bytes(object.data(), away.bytes());
   const Result<void> copied = window->copy_object(away.word.place(), bytes);
   if (backing_->generation_of(away.word.place()) != away.generation) return false;
+  if (!copied && !is_still_away(away)) return false;
   if (!copied) return tl::unexpected(copied.error());
   if (const Result<void> done = unpack_away(away.word, bytes, out); !done)
     return tl::unexpected(done.error());
@@ -177,6 +187,7 @@ Result<bool> Store::read_away_cluster(const Away& away, PageBuffer out) {
     const MutableBytes stream(entry->packed->data(), away.bytes());
     const Result<void> copied = window->copy_object(away.word.place(), stream);
     if (backing_->generation_of(away.word.place()) != away.generation) return false;
+    if (!copied && !is_still_away(away)) return false;
     if (!copied) return tl::unexpected(copied.error());
     entry->stream_bytes = stream.size();
   }

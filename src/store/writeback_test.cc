@@ -506,6 +506,46 @@ TEST_F(WritebackPages, AreFoundAgainWhenTheirBlocksTakeOtherContentMeanwhile) {
   expect_content();
 }
 
+// The block in which an object begins stays what it was, as another object there is alive; the one
+// in which it ends takes other content.
+TEST_F(WritebackPages, AreFoundAgainWhenTheirLastBlockTakesOtherContentMeanwhile) {
+  disk_ = std::make_unique<FakeDisk>(2);
+  make_backed();
+  write_pages(0, 40, PageKind::Text);
+  write_pages(100, 1, PageKind::Random);
+  write_back_range(0, 39);
+  std::uint64_t page = 0;
+  while (word(page + 1).place().value < kStepsPerBlock) ++page;
+  ASSERT_GT(word(page + 1).place().value, kStepsPerBlock) << "the page before lies in both blocks";
+  const Pages away = pages_away();
+  disk_->before_next(FakeDisk::Kind::Read, [&] {
+    for (const std::uint64_t other : away)
+      if (other >= page) write(other, page_of(PageKind::Text, 500 + other));
+    write_back_range(100, 100);
+    ASSERT_EQ(word(100).place().value, kStepsPerBlock);
+  });
+  touch(page);
+  expect_content();
+}
+
+TEST_F(WritebackPages, OfAClusterAreFoundAgainWhenItsLastBlocksTakeOtherContentMeanwhile) {
+  disk_ = std::make_unique<FakeDisk>(8);
+  fill_clusters();
+  write_pages(100, 8, PageKind::Random);
+  write_back_range(0, 63);
+  ASSERT_TRUE(is_away(0) && is_away(8));
+  const std::uint64_t place = store_->word_of_slot(cluster_of(8)).place().value;
+  ASSERT_NE(place % kStepsPerBlock, 0U) << "the first cluster ends in this block";
+  disk_->before_next(FakeDisk::Kind::Read, [&] {
+    for (std::uint64_t page = 8; page < 64; ++page)
+      write(page, page_of(PageKind::Text, 500 + page));
+    write_back_range(100, 107);
+    ASSERT_EQ(counters().blocks_in_use, 8U);
+  });
+  touch(8);
+  expect_content();
+}
+
 TEST_F(WritebackPages, BringNoNeighboursThatHaveChanged) {
   make_backed();
   write_pages(0, 16, PageKind::Text);
