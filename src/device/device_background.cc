@@ -19,7 +19,7 @@ Result<BackgroundOutcome> Device::recompress(const RecompressRequest& request) {
   if (!ticket) return fail(EINVAL);
   const Result<BackgroundOutcome> outcome =
       uzram::recompress(*running_->store, request, is_stopping_);
-  running_->maintenance.poke();
+  running_->maintenance.settle();
   return outcome;
 }
 
@@ -28,7 +28,7 @@ Result<BackgroundOutcome> Device::make_clusters(const ClusterRequest& request) {
   if (!ticket) return fail(EINVAL);
   const Result<BackgroundOutcome> outcome =
       uzram::make_clusters(*running_->store, request, is_stopping_);
-  running_->maintenance.poke();
+  running_->maintenance.settle();
   return outcome;
 }
 
@@ -42,6 +42,7 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
       return fail(ERANGE);
   }
   const WritebackOutcome outcome = write_back_within_limit(request, is_stopping_);
+  running_->maintenance.settle();
   if (outcome.error != 0) return fail(outcome.error);
   if (outcome.is_limit_reached) return fail(EIO);
   return outcome;

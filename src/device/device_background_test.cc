@@ -187,6 +187,18 @@ TEST_F(DeviceBackground, KeepsItsLimitWithPackedPages) {
   EXPECT_EQ(device_.stats().backing_writes + device_.writeback_limit(), 5U);
 }
 
+// As in the kernel: whoever asks afterwards finds the memory free, not a moment later.
+TEST_F(DeviceBackground, HasGivenMemoryBackWhenARequestReturns) {
+  for (int round = 0; round < 5; ++round) {
+    start();
+    write_pages(0, kBlocks, PageKind::Random);
+    ASSERT_GE(device_.stats().mem_used_bytes, kBlocks * kPageBytes);
+    ASSERT_EQ(write_back_error(), 0);
+    EXPECT_LE(device_.stats().mem_used_bytes, kBlocks * kPageBytes / 4);
+    ASSERT_EQ(code_of(device_.reset()), 0);
+  }
+}
+
 TEST_F(DeviceBackground, TellsACallersOwnLimitFromThatOfTheDevice) {
   start();
   write_pages(0, 100, PageKind::Random);

@@ -60,6 +60,14 @@ void Maintenance::maintain(bool is_busy) {
   store_.maintain(is_busy ? Pace::Busy : Pace::Rest);
 }
 
+void Maintenance::settle() {
+  {
+    MutexLock round(round_mutex_);
+    store_.maintain(Pace::Busy);
+  }
+  poke();  // What is left waits for rest.
+}
+
 void Maintenance::work() {
   if (store_.needs_dedup_index()) store_.rebuild_dedup_index(must_stop_);
   MutexLock lock(mutex_);

@@ -5,7 +5,8 @@
 //          time, and once more at rest, together with what is better done when nobody waits:
 //          packing mostly dead clusters again, telling the backing store which blocks are free.
 //          After a crash it finds out what content there is, for deduplication. An idle device
-//          never wakes it.
+//          never wakes it. What a request of the background has freed is given back by settle,
+//          before the request returns.
 // Threads: poke from any thread; costs one relaxed load while a round is already due.
 #pragma once
 
@@ -29,6 +30,9 @@ class Maintenance {
   void poke() {
     if (!is_due_.load(std::memory_order_relaxed)) wake();
   }
+
+  // Gives back at once what a request has freed, so that whoever asks next finds the memory free.
+  void settle();
 
   // Held during a round: whoever holds it finds the store as the requests have left it.
   [[nodiscard]] Mutex& round_mutex() { return round_mutex_; }
