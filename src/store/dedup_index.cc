@@ -59,7 +59,7 @@ bool DedupIndex::try_displace(std::uint64_t bucket, std::uint64_t entry) {
   return false;
 }
 
-int DedupIndex::insert(std::uint64_t entry) {
+bool DedupIndex::try_insert(std::uint64_t entry) {
   const ContentTag tag = tag_in(entry);
   const std::array<std::uint64_t, 2> two =
       homes(tag, bucket_count_.load(std::memory_order_relaxed));
@@ -71,12 +71,23 @@ int DedupIndex::insert(std::uint64_t entry) {
   };
   // The emptier of the two.
   const bool is_first = used(two[0]) <= used(two[1]);
-  if (try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry) ||
-      try_displace(two[0], entry) || try_displace(two[1], entry)) {
-    return 1;
+  return try_put(two[is_first ? 0 : 1], entry) || try_put(two[is_first ? 1 : 0], entry) ||
+         try_displace(two[0], entry) || try_displace(two[1], entry);
+}
+
+int DedupIndex::insert(std::uint64_t entry) {
+  if (try_insert(entry)) return 1;
+  // All full. If that is because whoever makes the table larger has lost their processor, they are
+  // waited for.
+  if (needs_buckets()) {
+    MutexLock lock(growth_mutex_);
+    while (needs_buckets()) add_bucket();
   }
-  // All full, which growing makes rare: some other content is forgotten.
-  buckets_[two[0]].entries[tag.value % kBucketEntries].store(entry, std::memory_order_relaxed);
+  if (try_insert(entry)) return 1;
+  // Chance, which is rare: some other content is forgotten.
+  const ContentTag tag = tag_in(entry);
+  const std::uint64_t home = homes(tag, bucket_count_.load(std::memory_order_relaxed))[0];
+  buckets_[home].entries[tag.value % kBucketEntries].store(entry, std::memory_order_relaxed);
   return 0;
 }
 
@@ -99,12 +110,10 @@ int DedupIndex::remove(std::uint64_t entry) {
   return 0;
 }
 
-// Adds buckets while the entries need them. Who finds somebody else at it leaves it to them, also
-// when they have lost their processor in the middle: what is missing then is caught up with here.
+// Adds buckets while the entries need them. Who finds somebody else at it leaves it to them.
 void DedupIndex::grow() {
-  constexpr int kMostBuckets = 16;  // A call: bounded work for the write that calls.
   if (!needs_buckets() || !growth_mutex_.try_lock()) return;
-  for (int i = 0; i < kMostBuckets && needs_buckets(); ++i) add_bucket();
+  while (needs_buckets()) add_bucket();
   growth_mutex_.unlock();
 }
 
@@ -139,8 +148,7 @@ void DedupIndex::set(PageIndex slot, ContentTag tag) {
     entry_count_.fetch_add(static_cast<std::uint64_t>(std::int64_t{added}),
                            std::memory_order_relaxed);
   }
-  // Also when it took another's place, which says that the table is behind.
-  if (added > 0 || inserted == 0) grow();
+  if (added > 0) grow();
 }
 
 void DedupIndex::clear(PageIndex slot) {

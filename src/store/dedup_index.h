@@ -8,8 +8,9 @@
 //          They grow one by one with the entries (linear hashing), so a large empty device costs
 //          nothing.
 // Units:   with kMostLoad and a 4-byte tag for each slot, at most 16 bytes a unique page.
-// Threads: every member from any thread, without locks: entries are single words. An entry that is
-//          being moved to a new bucket may be missed.
+// Threads: every member from any thread: entries are single words. An entry that is being moved to a
+//          new bucket may be missed. Only growing takes a lock, and only who finds no room waits for
+//          it; it is held for as long as buckets are added, and nothing is waited for with it.
 // Memory:  sparse; nothing allocates after create.
 // Laws:    2: rebuilt from slots after a crash.
 // Proof:   dedup_index_test.cc.
@@ -132,7 +133,8 @@ class DedupIndex {
     return place < count ? place : place - top / 2;
   }
   // Returns: how many entries there are more.
-  int insert(std::uint64_t entry);
+  int insert(std::uint64_t entry) UZ_EXCLUDES(growth_mutex_);
+  bool try_insert(std::uint64_t entry);
   bool try_put(std::uint64_t bucket, std::uint64_t entry);
   bool try_displace(std::uint64_t bucket, std::uint64_t entry);
   // Returns: whether the bucket held it.

@@ -146,9 +146,8 @@ TEST(DedupIndex, HoldsWhatTheSlotsHoldThroughChurn) {
   EXPECT_EQ(index->entries(), 0U);
 }
 
-// Each thread has its own slots; tags are everybody's. A thread that loses its processor while it
-// makes the table larger leaves the others without room: what they lose then is little, and comes
-// back with the writes that follow.
+// Each thread has its own slots; tags are everybody's. A thread may lose its processor while it makes
+// the table larger: the others lose nothing by that.
 TEST(DedupIndex, IsUsedByManyThreadsAtOnce) {
   constexpr std::uint64_t kThreads = 4;
   constexpr std::uint64_t kSlotsEach = 5000;
@@ -183,7 +182,7 @@ TEST(DedupIndex, IsUsedByManyThreadsAtOnce) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_GE(found_share(0), 0.5);
+  EXPECT_GE(found_share(0), 0.98);
   for (std::uint64_t slot = 0; slot < kSlots; ++slot) index->set({slot}, final_tag(slot, 1));
   EXPECT_GE(found_share(1), 0.98);
 }
