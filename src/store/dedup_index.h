@@ -8,9 +8,9 @@
 //          They grow one by one with the entries (linear hashing), so a large empty device costs
 //          nothing.
 // Units:   with kMostLoad and a 4-byte tag for each slot, at most 16 bytes a unique page.
-// Threads: every member from any thread: entries are single words. An entry that is being moved to a
-//          new bucket may be missed. Only growing takes a lock, and only who finds no room waits for
-//          it; it is held for as long as buckets are added, and nothing is waited for with it.
+// Threads: every member from any thread: entries are single words. An entry that is being moved to
+//          a new bucket may be missed. Only growing takes a lock, and only who finds no room waits
+//          for it; it is held for as long as buckets are added, and nothing is waited for with it.
 // Memory:  sparse; nothing allocates after create.
 // Laws:    2: rebuilt from slots after a crash.
 // Proof:   dedup_index_test.cc.

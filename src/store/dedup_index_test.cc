@@ -146,8 +146,8 @@ TEST(DedupIndex, HoldsWhatTheSlotsHoldThroughChurn) {
   EXPECT_EQ(index->entries(), 0U);
 }
 
-// Each thread has its own slots; tags are everybody's. A thread may lose its processor while it makes
-// the table larger: the others lose nothing by that.
+// Each thread has its own slots; tags are everybody's. A thread may lose its processor while it
+// makes the table larger: the others lose nothing by that.
 TEST(DedupIndex, IsUsedByManyThreadsAtOnce) {
   constexpr std::uint64_t kThreads = 4;
   constexpr std::uint64_t kSlotsEach = 5000;
