@@ -11,7 +11,6 @@
 namespace uzram {
 namespace {
 
-constexpr std::size_t kWordBytes = 4;
 constexpr std::uint64_t kFanout = f2fs::kNodeWords;
 
 // A node on the way to an address.
@@ -72,7 +71,8 @@ std::uint64_t F2fsBlockMap::addresses_per_node() const {
 
 std::uint64_t F2fsBlockMap::most_blocks() const {
   const std::uint64_t per_node = addresses_per_node();
-  return inode_.addresses.bytes / kWordBytes + per_node * (2 + 2 * kFanout + kFanout * kFanout);
+  return inode_.addresses.bytes / f2fs::kWordBytes +
+         per_node * (2 + 2 * kFanout + kFanout * kFanout);
 }
 
 F2fsResult<void> F2fsBlockMap::load(std::size_t level, std::uint32_t nid,
@@ -80,7 +80,7 @@ F2fsResult<void> F2fsBlockMap::load(std::size_t level, std::uint32_t nid,
   KeptNode& kept = kept_[level];
   if (kept.nid != nid) {
     kept.nid = 0;
-    if (const auto got = volume_.read_node(nid, inode_.place(), kept.block); !got) return got;
+    if (auto got = volume_.read_node(nid, inode_.place(), kept.block); !got) return got;
     kept.nid = nid;
   }
   const auto flags = load_little<std::uint32_t>(kept.block, f2fs::kFooterFlags);
@@ -94,21 +94,21 @@ F2fsResult<void> F2fsBlockMap::load(std::size_t level, std::uint32_t nid,
 
 F2fsResult<BlockPlace> F2fsBlockMap::find(std::uint64_t index) {
   UZ_CHECK(index < most_blocks());
-  const std::uint64_t in_inode = inode_.addresses.bytes / kWordBytes;
+  const std::uint64_t in_inode = inode_.addresses.bytes / f2fs::kWordBytes;
   if (index < in_inode) {
-    const std::size_t offset = inode_.addresses.offset + index * kWordBytes;
+    const std::size_t offset = inode_.addresses.offset + index * f2fs::kWordBytes;
     return BlockPlace{load_little<std::uint32_t>(inode_.block, offset), index + 1};
   }
   const MapPath path = path_to(index - in_inode, addresses_per_node());
   ConstBytes words = ConstBytes(inode_.block).subspan(f2fs::inode::kNids);
   for (std::size_t level = 0; level < path.depth; ++level) {
     const MapStep& step = path.steps[level];
-    const auto nid = load_little<std::uint32_t>(words, step.word * kWordBytes);
+    const auto nid = load_little<std::uint32_t>(words, step.word * f2fs::kWordBytes);
     if (nid == 0) return BlockPlace{f2fs::kNoBlock, index - path.passed_below(level) + step.span};
     if (const auto got = load(level, nid, step.node_offset); !got) return f2fs_fail(got.error());
     words = kept_[level].block;
   }
-  return BlockPlace{load_little<std::uint32_t>(words, path.word * kWordBytes), index + 1};
+  return BlockPlace{load_little<std::uint32_t>(words, path.word * f2fs::kWordBytes), index + 1};
 }
 
 }  // namespace uzram

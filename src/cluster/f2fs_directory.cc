@@ -88,7 +88,7 @@ F2fsResult<void> visit_blocks(const F2fsVolume& volume, const F2fsInode& directo
     if (!seen.insert(found->address).second)
       return f2fs_fail(EUCLEAN, block_place + " is another one's as well");
     BlockBytes block;
-    if (const auto got = volume.read_data(found->address, block_place, block); !got) return got;
+    if (auto got = volume.read_data(found->address, block_place, block); !got) return got;
     const auto goes_on = visit_slots(block_slots(block), block_place, visit);
     if (!goes_on) return f2fs_fail(goes_on.error());
     if (!*goes_on) return {};

@@ -68,8 +68,8 @@ F2fsResult<void> F2fsFile::read_packed(const F2fsCluster& cluster, MutableBytes 
            cluster.blocks[done + count] == cluster.blocks[done] + count) {
       ++count;
     }
-    const auto got = volume_.read_data(cluster.blocks[done], place_,
-                                       out.subspan(done * kPageBytes, count * kPageBytes));
+    auto got = volume_.read_data(cluster.blocks[done], place_,
+                                 out.subspan(done * kPageBytes, count * kPageBytes));
     if (!got) return got;
     done += count;
   }
@@ -97,7 +97,7 @@ F2fsResult<void> F2fsFile::unpack_kept() {
   }
   kept_.resize(inode_.cluster.cluster_bytes());
   packed_.resize(kept_cluster_.blocks.size() * kPageBytes);
-  if (const auto got = read_packed(kept_cluster_, packed_); !got) return got;
+  if (auto got = read_packed(kept_cluster_, packed_); !got) return got;
   const std::string where = cluster_place + " (block " + std::to_string(kept_cluster_.blocks[0]);
   if (!unpacker_->unpack(packed_, kept_))
     return f2fs_fail(EUCLEAN, where + ") does not unpack to its size");
@@ -113,10 +113,10 @@ F2fsResult<void> F2fsFile::read_in_page(std::uint64_t index, std::size_t offset,
   std::uint32_t address = f2fs::kNoBlock;
   if (inode_.is_compressed) {
     const std::size_t page_count = inode_.cluster.page_count();
-    if (const auto got = load_cluster(index / page_count); !got) return got;
+    if (auto got = load_cluster(index / page_count); !got) return got;
     const std::size_t page = index % page_count;
     if (kept_cluster_.is_packed) {
-      if (const auto got = unpack_kept(); !got) return got;
+      if (auto got = unpack_kept(); !got) return got;
       std::memcpy(out.data(), &kept_[page * kPageBytes + offset], out.size());
       return {};
     }
@@ -136,14 +136,14 @@ F2fsResult<void> F2fsFile::read_in_page(std::uint64_t index, std::size_t offset,
   }
   if (out.size() == kPageBytes) return volume_.read_data(address, place_, out);
   BlockBytes block;
-  if (const auto got = volume_.read_data(address, place_, block); !got) return got;
+  if (auto got = volume_.read_data(address, place_, block); !got) return got;
   std::memcpy(out.data(), &block[offset], out.size());
   return {};
 }
 
 F2fsResult<void> F2fsFile::read(std::uint64_t offset, MutableBytes out) {
   UZ_CHECK(offset <= inode_.size_bytes && out.size() <= inode_.size_bytes - offset);
-  if (const auto readable = check_readable(); !readable) return readable;
+  if (auto readable = check_readable(); !readable) return readable;
   if (out.empty()) return {};
   if (inode_.inline_content.bytes != 0) {
     const ConstBytes content = inode_.bytes_of(inode_.inline_content);
@@ -154,7 +154,7 @@ F2fsResult<void> F2fsFile::read(std::uint64_t offset, MutableBytes out) {
   while (done < out.size()) {
     const std::size_t in_page = (offset + done) % kPageBytes;
     const std::size_t bytes = std::min(kPageBytes - in_page, out.size() - done);
-    const auto got = read_in_page((offset + done) / kPageBytes, in_page, out.subspan(done, bytes));
+    auto got = read_in_page((offset + done) / kPageBytes, in_page, out.subspan(done, bytes));
     if (!got) return got;
     done += bytes;
   }

@@ -15,8 +15,6 @@ namespace {
 
 namespace in = f2fs::inode;
 
-constexpr std::size_t kWordBytes = 4;
-
 template <typename Word>
 Word field(const F2fsInode& inode, std::size_t offset) {
   return load_little<Word>(inode.block, offset);
@@ -86,13 +84,13 @@ F2fsResult<void> divide_words(const F2fsVolume& volume, F2fsInode& inode) {
       (inode.inline_flags & in::kHasExtra) != 0 && volume.has(f2fs::feature::kExtraAttributes);
   if (has_extra) {
     const auto extra_bytes = field<std::uint16_t>(inode, in::kExtraBytes);
-    if (extra_bytes % kWordBytes != 0 || extra_bytes == 0 ||
-        extra_bytes / kWordBytes > in::kWordCount / 2) {
+    if (extra_bytes % f2fs::kWordBytes != 0 || extra_bytes == 0 ||
+        extra_bytes / f2fs::kWordBytes > in::kWordCount / 2) {
       return f2fs_fail(EUCLEAN, inode.place() + ": impossible size of extra attributes");
     }
-    extra_words = extra_bytes / kWordBytes;
+    extra_words = extra_bytes / f2fs::kWordBytes;
   }
-  const std::size_t extra_end = in::kWords + extra_words * kWordBytes;
+  const std::size_t extra_end = in::kWords + extra_words * f2fs::kWordBytes;
   std::uint64_t xattr_words = 0;
   if (has_extra && volume.has(f2fs::feature::kFlexibleInlineXattr)) {
     xattr_words = field<std::uint16_t>(inode, in::kInlineXattrWords);
@@ -103,18 +101,19 @@ F2fsResult<void> divide_words(const F2fsVolume& volume, F2fsInode& inode) {
     return f2fs_fail(EUCLEAN, inode.place() + ": impossible size of inline xattrs");
   std::uint64_t address_count = in::kWordCount - extra_words - xattr_words;
   if ((inode.inline_flags & in::kInlineXattr) != 0)
-    inode.inline_xattrs = {in::kNids - xattr_words * kWordBytes, xattr_words * kWordBytes};
+    inode.inline_xattrs = {in::kNids - xattr_words * f2fs::kWordBytes,
+                           xattr_words * f2fs::kWordBytes};
   if ((inode.inline_flags & (in::kInlineData | in::kInlineEntries)) != 0) {
-    inode.inline_content = {extra_end + in::kUnusedWords * kWordBytes,
-                            (address_count - in::kUnusedWords) * kWordBytes};
+    inode.inline_content = {extra_end + in::kUnusedWords * f2fs::kWordBytes,
+                            (address_count - in::kUnusedWords) * f2fs::kWordBytes};
   }
   const bool has_compression =
       volume.has(f2fs::feature::kCompression) && extra_end >= in::kCompressionEnd;
   if (has_compression && S_ISREG(inode.mode) && (inode.flags & in::kIsCompressed) != 0) {
-    if (const auto read = read_compression(inode); !read) return read;
+    if (auto read = read_compression(inode); !read) return read;
     address_count -= address_count % inode.cluster.page_count();
   }
-  inode.addresses = {extra_end, address_count * kWordBytes};
+  inode.addresses = {extra_end, address_count * f2fs::kWordBytes};
   if (has_extra && volume.has(f2fs::feature::kInodeChecksum) &&
       extra_end >= in::kChecksum + sizeof(std::uint32_t)) {
     inode.checksum = check_sum(volume, inode);

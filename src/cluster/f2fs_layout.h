@@ -15,6 +15,7 @@
 namespace uzram::f2fs {
 
 inline constexpr std::uint64_t kSegmentBlocks = 512;
+inline constexpr std::size_t kWordBytes = 4;
 
 // The superblock, at this offset of the first two blocks.
 inline constexpr std::size_t kSuperOffset = 1024;

@@ -207,7 +207,7 @@ F2fsResult<void> F2fsVolume::load_nat_bitmap(const Pack& pack) {
   if (offset > room_bytes || bitmap_bytes > room_bytes - offset)
     return f2fs_fail(EUCLEAN, pack.place + ": the bitmap of the node table is outside");
   std::vector<std::byte> blocks(bytes_to_pages(offset + bitmap_bytes) * kPageBytes);
-  if (const auto got = read_block(pack.first_block, pack.place, blocks); !got) return got;
+  if (auto got = read_block(pack.first_block, pack.place, blocks); !got) return got;
   const auto begin = blocks.begin() + static_cast<std::ptrdiff_t>(offset);
   nat_bitmap_.assign(begin, begin + static_cast<std::ptrdiff_t>(bitmap_bytes));
   return {};
@@ -218,7 +218,7 @@ F2fsResult<void> F2fsVolume::load_journal(const Pack& pack) {
   if (start == 0 || start >= word_at(pack.bytes, cp::kPackBlocks))
     return f2fs_fail(EUCLEAN, pack.place + ": its summaries are outside");
   BlockBytes block;
-  if (const auto got = read_block(pack.first_block + start, pack.place, block); !got) return got;
+  if (auto got = read_block(pack.first_block + start, pack.place, block); !got) return got;
   const bool is_compact = (checkpoint_.flags & cp::kCompactSummaries) != 0;
   const ConstBytes journal =
       ConstBytes(block).subspan(is_compact ? 0 : f2fs::kJournalOffset, f2fs::kJournalBytes);
@@ -258,7 +258,7 @@ F2fsResult<void> F2fsVolume::read_node(std::uint32_t nid, const std::string& pla
   if (!entry) return f2fs_fail(entry.error());
   const std::string name = place + ": node " + std::to_string(nid);
   if (entry->block == f2fs::kNoBlock) return f2fs_fail(EUCLEAN, name + " does not exist");
-  if (const auto got = read_data(entry->block, name, out); !got) return got;
+  if (auto got = read_data(entry->block, name, out); !got) return got;
   if (word_at(out, f2fs::kFooterNid) != nid || word_at(out, f2fs::kFooterIno) != entry->ino) {
     return f2fs_fail(EUCLEAN,
                      name + ": block " + std::to_string(entry->block) + " holds another node");
