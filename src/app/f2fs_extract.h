@@ -13,7 +13,8 @@
 
 namespace uzram {
 
-// `top` is a directory whose content goes into `target`, or another inode that goes there as `name`.
+// `top` is a directory whose content goes into `target`, or something else that goes there as
+// `name`.
 // `target` is made when it does not exist.
 [[nodiscard]] InputResult<void> extract_tree(const F2fsVolume& volume, const F2fsInode& top,
                                              const std::string& name, const std::string& target,

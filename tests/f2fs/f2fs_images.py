@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from uzram_daemon import uzram_program  # noqa: E402
 
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-# (sload.f2fs 1.15 does not get along with flexible_inline_xattr: its own check changes what it wrote.)
+# (sload.f2fs 1.15 does not get along with flexible_inline_xattr: its own check changes files.)
 FEATURES = "extra_attr,compression,inode_checksum,sb_checksum,inode_crtime"
 
 

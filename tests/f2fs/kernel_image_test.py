@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real f2fs wrote, that of Debian's kernel 6.12 in a small virtual machine, reads back equal.
+"""What a real f2fs wrote, Debian's kernel 6.12 in a small virtual machine, reads back equal.
 
 The guest fills one image under several mount options, changes files the way programs do, and says
 what it reads itself. Every cluster that it packed is compared with what ours would have been.

@@ -146,7 +146,8 @@ class SloadTest(unittest.TestCase):
         # The inode's block: found by its own number in the footer, in the main area.
         footer = inode.to_bytes(4, "little") * 2
         [block] = [at for at in range(0, len(damaged), 4096)
-                   if damaged[at + 4072:at + 4080] == footer and damaged[at + 92:at + 96] == b"text"]
+                   if damaged[at + 4072:at + 4080] == footer and damaged[at + 92:at + 96] ==
+                   b"text"]
         damaged[block + 396:block + 400] = b"\x01\x00\x00\x00"  # Its first block.
         image.write_bytes(damaged)
         target = self.top / "damaged.out"
