@@ -36,6 +36,7 @@ void add_swap(CLI::App& program, CommandLine& line);
 void add_stat(CLI::App& program, CommandLine& line);
 void add_map(CLI::App& program, CommandLine& line);
 void add_policy(CLI::App& program, CommandLine& line);
+void add_cluster(CLI::App& program, CommandLine& line);
 void add_f2fs(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------

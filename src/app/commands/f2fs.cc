@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "app/commands/commands.h"
+#include "app/estimate_words.h"
 #include "app/f2fs_extract.h"
 #include "app/f2fs_image.h"
 #include "app/f2fs_view.h"
@@ -26,12 +27,10 @@ struct F2fsWords {
   std::string target;
   std::string offset = "0";
   std::string length;
-  std::vector<std::string> algorithms;
-  std::vector<unsigned> log_sizes;
+  EstimateWords estimate;
   bool is_long = false;
   bool is_recursive = false;
   bool shows_clusters = false;
-  bool in_bytes = false;
 };
 
 int say_error(const F2fsError& error) { return say_refusal({error.code, error.text}); }
@@ -161,31 +160,6 @@ int run_f2fs_extract(const F2fsWords& words) {
   });
 }
 
-// What was asked for, or a choice from fastest to smallest.
-InputResult<std::vector<ClusterEstimate>> make_estimates(const F2fsWords& words) {
-  std::vector<std::string> algorithms = words.algorithms;
-  if (algorithms.empty()) algorithms = {"lzo", "lzo-rle", "lz4", "zstd"};
-  std::vector<unsigned> logs = words.log_sizes;
-  if (logs.empty()) logs = {2, 4, 6};
-  std::vector<ClusterEstimate> estimates;
-  for (const std::string& algorithm : algorithms) {
-    for (const unsigned log : logs) {
-      ClusterOptions options{.log_pages = log};
-      if (!read_cluster_algorithm(algorithm, options)) {
-        return refuse(EINVAL, fmt::format("--algorithm: {} is none of lzo, lzo-rle, lz4, lz4:3 to "
-                                          "lz4:16, zstd, zstd:1 to zstd:22",
-                                          quote(algorithm)));
-      }
-      auto made = ClusterEstimate::make(options);
-      if (!made && made.error().code == EINVAL)
-        return refuse(EINVAL, fmt::format("--log-size: {} is not from 2 to 8", log));
-      if (!made) return refuse(made.error().code, "no memory for so many estimates");
-      estimates.push_back(*std::move(made));
-    }
-  }
-  return estimates;
-}
-
 // Holes of a whole largest cluster cost nothing, as in f2fs.
 F2fsResult<void> estimate_file(const F2fsVolume& volume, const F2fsInode& inode,
                                std::vector<ClusterEstimate>& estimates, Progress& progress) {
@@ -208,7 +182,7 @@ F2fsResult<void> estimate_file(const F2fsVolume& volume, const F2fsInode& inode,
 }
 
 int run_f2fs_estimate(const F2fsWords& words) {
-  auto estimates = make_estimates(words);
+  auto estimates = make_estimates(words.estimate);
   if (!estimates) return say_usage(estimates.error().text);
   return with_inode(words, [&](const F2fsVolume& volume, const F2fsInode& top) {
     ImageFaults faults;
@@ -225,12 +199,7 @@ int run_f2fs_estimate(const F2fsWords& words) {
                  },
                  [&](const F2fsError& error) { faults.add(error); }});
     }
-    const std::uint64_t raw_bytes = estimates->front().counts().raw_blocks * kPageBytes;
-    fmt::print("{} files, {}\n", file_count,
-               words.in_bytes ? std::to_string(raw_bytes) : short_size(raw_bytes));
-    fmt::print("{}", estimate_heading());
-    for (const ClusterEstimate& estimate : *estimates)
-      fmt::print("{}", estimate_line(estimate.options(), estimate.counts(), words.in_bytes));
+    print_estimates(fmt::format("{} files", file_count), *estimates, words.estimate.in_bytes);
     return faults.exit_code();
   });
 }
@@ -286,19 +255,7 @@ void add_f2fs(CLI::App& program, CommandLine& line) {
       add_image_command(*f2fs, line, words, "estimate",
                         "what the files would take as clusters of other kinds", run_f2fs_estimate);
   estimate->add_option("path", words->path, "a directory or a file (default: everything)");
-  estimate
-      ->add_option("--algorithm", words->algorithms,
-                   "lzo, lzo-rle, lz4, lz4:9, zstd, zstd:3; any number of times")
-      ->type_name("NAME")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  estimate
-      ->add_option("--log-size", words->log_sizes,
-                   "clusters of 4 KiB times 2 to the power of this, 2 to 8; any number of times")
-      ->type_name("N")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  estimate->add_flag("--bytes", words->in_bytes, "sizes in bytes");
+  add_estimate_options(*estimate, words->estimate);
   estimate->footer("Example: uzram f2fs estimate data.img --algorithm zstd:3 --log-size 4");
 }
 

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a cluster file changes: in buffers first, which are packed side by side and then written into
+// free blocks one after the other.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "base/check.h"
+#include "cluster/cluster_file.h"
+
+namespace uzram {
+namespace {
+
+// Packed clusters wait in memory until they are written.
+constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+
+// Runs work(i, worker) for every i below `count`, on up to `thread_count` threads.
+template <typename Work>
+void run_side_by_side(std::size_t count, std::size_t thread_count, const Work& work) {
+  std::atomic<std::size_t> next = 0;  // Hands out numbers; the threads' end publishes results.
+  const auto serve = [&](std::size_t worker) {
+    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+         i = next.fetch_add(1, std::memory_order_relaxed)) {
+      work(i, worker);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t worker = 1; worker < std::min(thread_count, count); ++worker) {
+    try {
+      helpers.emplace_back(serve, worker);
+    } catch (const std::system_error&) {
+      break;  // No more threads: those that there are do it.
+    }
+  }
+  serve(0);
+  for (std::thread& helper : helpers) helper.join();
+}
+
+}  // namespace
+
+Result<void> ClusterFile::begin_change() {
+  if (!is_writable_) return fail(EBADF);
+  if (is_broken_) return fail(EIO);
+  if (free_) return {};
+  if (packers_.empty()) {
+    for (unsigned i = 0; i < std::max(1U, limits_.thread_count); ++i) {
+      auto packer = ClusterPacker::make(root_.cluster);
+      if (!packer) return fail(packer.error().code);
+      packers_.push_back(*std::move(packer));
+    }
+  }
+  return take_used_blocks();
+}
+
+Result<void> ClusterFile::write(std::uint64_t offset, ConstBytes bytes) {
+  if (offset > kMostContentBytes || bytes.size() > kMostContentBytes - offset) return fail(EFBIG);
+  if (auto begun = begin_change(); !begun) return begun;
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const std::uint64_t cluster = (offset + done) / cluster_bytes();
+    const std::size_t begin = (offset + done) % cluster_bytes();
+    const std::size_t part_bytes = std::min(cluster_bytes() - begin, bytes.size() - done);
+    const std::size_t end = begin + part_bytes;
+    // What was there is not needed when all of it is written over.
+    const bool needs_content = begin != 0 || end < used_bytes(cluster);
+    const auto found = buffer(cluster, needs_content);
+    if (!found) return fail(found.error().code);
+    std::vector<std::byte>& content = (*found)->content;
+    std::memcpy(&content[begin], &bytes[done], part_bytes);
+    if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
+    (*found)->has_changed = true;
+    done += part_bytes;
+    size_bytes_ = std::max(size_bytes_, offset + done);
+  }
+  return {};
+}
+
+// Zeros in a part of a cluster; a hole stays one.
+Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes) {
+  if (buffers_.find(cluster) == nullptr) {
+    const auto entry = map_.find(*storage_, cluster);
+    if (!entry) return fail(entry.error().code);
+    if (entry->is_hole()) return {};
+  }
+  const auto found = buffer(cluster, true);
+  if (!found) return fail(found.error().code);
+  std::memset(&(*found)->content[begin], 0, bytes);
+  (*found)->has_changed = true;
+  return {};
+}
+
+Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
+  if (size_bytes > kMostContentBytes) return fail(EFBIG);
+  if (auto begun = begin_change(); !begun) return begun;
+  if (size_bytes < size_bytes_) {
+    const std::uint64_t cluster = size_bytes / cluster_bytes();
+    const std::size_t kept_bytes = size_bytes % cluster_bytes();
+    if (kept_bytes != 0) {
+      // Bytes behind the end are always zeros; and a cluster that is partial now becomes raw.
+      auto cleared = clear_part(cluster, kept_bytes, cluster_bytes() - kept_bytes);
+      if (!cleared) return cleared;
+    }
+    const std::uint64_t first_gone = cluster + (kept_bytes != 0 ? 1 : 0);
+    auto cut = map_.cut(*storage_, first_gone, [&](const MapEntry& entry) { drop(entry); });
+    if (!cut) return cut;
+    buffers_.forget_from(first_gone);
+  }
+  size_bytes_ = size_bytes;
+  return {};
+}
+
+Result<void> ClusterFile::punch_cluster(std::uint64_t cluster) {
+  const auto entry = map_.find(*storage_, cluster);
+  if (!entry) return fail(entry.error().code);
+  if (!entry->is_hole()) {
+    const auto old = map_.replace(*storage_, cluster, {});
+    if (!old) return fail(old.error().code);
+    drop(*old);
+  }
+  buffers_.forget(cluster);
+  return {};
+}
+
+Result<void> ClusterFile::punch(std::uint64_t offset, std::uint64_t bytes) {
+  if (auto begun = begin_change(); !begun) return begun;
+  if (offset >= size_bytes_) return {};
+  const std::uint64_t end = offset + std::min(bytes, size_bytes_ - offset);
+  while (offset < end) {
+    const std::uint64_t cluster = offset / cluster_bytes();
+    const std::size_t begin = offset % cluster_bytes();
+    const auto part_bytes = std::min<std::uint64_t>(cluster_bytes() - begin, end - offset);
+    if (begin == 0 && part_bytes == used_bytes(cluster)) {
+      if (auto punched = punch_cluster(cluster); !punched) return punched;
+    } else {
+      if (auto cleared = clear_part(cluster, begin, part_bytes); !cleared) return cleared;
+    }
+    offset += part_bytes;
+  }
+  return {};
+}
+
+Result<void> ClusterFile::flush() {
+  const std::vector<ClusterBuffer*> changed = buffers_.changed();
+  const std::size_t batch_count =
+      std::max<std::size_t>(std::max(1U, limits_.thread_count), kBatchBytes / cluster_bytes());
+  for (std::size_t begin = 0; begin < changed.size(); begin += batch_count) {
+    const std::size_t count = std::min(batch_count, changed.size() - begin);
+    auto written = write_clusters(std::span(changed).subspan(begin, count));
+    if (!written) return written;
+  }
+  return {};
+}
+
+Result<void> ClusterFile::write_clusters(std::span<ClusterBuffer* const> batch) {
+  while (packed_.size() < batch.size()) packed_.emplace_back(cluster_bytes());
+  std::vector<std::optional<std::size_t>> packed_blocks(batch.size());
+  run_side_by_side(batch.size(), packers_.size(), [&](std::size_t i, std::size_t worker) {
+    // The last, partial cluster stays raw.
+    if (used_bytes(batch[i]->cluster) == cluster_bytes())
+      packed_blocks[i] = packers_[worker].pack(batch[i]->content, packed_[i]);
+  });
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const std::uint64_t cluster = batch[i]->cluster;
+    const bool is_packed = packed_blocks[i].has_value();
+    const ConstBytes blocks =
+        is_packed
+            ? ConstBytes(packed_[i]).first(*packed_blocks[i] * kPageBytes)
+            : ConstBytes(batch[i]->content).first(bytes_to_pages(used_bytes(cluster)) * kPageBytes);
+    auto stored = store_cluster(cluster, blocks, is_packed ? EntryKind::Packed : EntryKind::Raw);
+    if (!stored) return stored;
+    batch[i]->has_changed = false;
+  }
+  return {};
+}
+
+// Build, publish, free: the old blocks stay until a root that does not have them is safe.
+Result<void> ClusterFile::store_cluster(std::uint64_t cluster, ConstBytes blocks, EntryKind kind) {
+  UZ_CHECK(!blocks.empty());
+  const std::size_t count = blocks.size() / kPageBytes;
+  const MapEntry entry{entry_checksum(cluster, blocks), static_cast<std::uint16_t>(count), kind,
+                       free_->take(count)};
+  fresh_.insert(entry.first_block);
+  if (auto written = storage_->write(entry.first_block * kPageBytes, blocks); !written) {
+    drop(entry);
+    return written;
+  }
+  const auto old = map_.replace(*storage_, cluster, entry);
+  if (!old) {
+    drop(entry);
+    return fail(old.error().code);
+  }
+  drop(*old);
+  return {};
+}
+
+void ClusterFile::drop(const MapEntry& entry) {
+  if (entry.is_hole()) return;
+  const Run run{entry.first_block, entry.block_count};
+  if (fresh_.erase(run.first) == 0) {
+    dropped_.push_back(run);
+  } else {
+    free_->give_back(run.first, run.count);
+    given_back_.push_back(run);
+  }
+}
+
+}  // namespace uzram
