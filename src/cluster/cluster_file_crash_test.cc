@@ -16,6 +16,8 @@ struct CrashRun {
   std::uint64_t base;  // Where the changes begin: behind 256 clusters, the map has two levels.
   int step_count;
 };
+// What GoogleTest prints for one.
+void PrintTo(const CrashRun& run, std::ostream* out) { *out << "seed " << run.seed; }
 constexpr ClusterFileLimits kSmallLimits{.cache_bytes = 4 * (kPageBytes << 2)};
 
 class ClusterFileCrash : public testing::TestWithParam<CrashRun> {

@@ -12,6 +12,10 @@ struct ModelRun {
   std::uint64_t most_bytes;
   unsigned thread_count;
 };
+// What GoogleTest prints for one.
+void PrintTo(const ModelRun& run, std::ostream* out) {
+  *out << cluster_algorithm_text(run.options) << " " << run.options.log_pages;
+}
 
 class ClusterFileModel : public testing::TestWithParam<ModelRun> {};
 

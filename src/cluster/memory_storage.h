@@ -60,8 +60,10 @@ struct MemoryDisk {
     for (const Change& change : unsynced) {
       if (random.below(100) >= keep_percent) continue;
       Change kept = change;
-      if (kept.bytes.size() > 512 && random.below(4) == 0)
-        kept.bytes.resize(512 * random.below(kept.bytes.size() / 512));
+      // Torn anywhere, and often near the front, where a root slot says all that it says.
+      if (!kept.bytes.empty() && random.below(4) == 0)
+        kept.bytes.resize(random.below(std::min<std::size_t>(
+            kept.bytes.size(), random.below(2) == 0 ? 64 : kept.bytes.size())));
       apply(kept, left);
     }
     return left;
