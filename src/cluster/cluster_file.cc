@@ -137,6 +137,19 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
   return done;
 }
 
+Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
+  if (offset >= size_bytes_) return size_bytes_;
+  const std::uint64_t cluster = offset / cluster_bytes();
+  const auto stored = map_.next(*storage_, cluster);
+  if (!stored) return fail(stored.error().code);
+  std::uint64_t next = *stored;
+  for (const ClusterBuffer* const each : buffers_.changed()) {
+    if (each->cluster >= cluster) next = std::min(next, each->cluster);
+  }
+  if (next >= cluster_count()) return size_bytes_;
+  return std::max(offset, next * cluster_bytes());
+}
+
 Result<void> ClusterFile::visit_clusters(const VisitCluster& visit) {
   return map_.walk(*storage_, [&](std::uint64_t first, const MapEntry& entry) -> Result<void> {
     if (entry.kind != EntryKind::Map) visit(first, entry);

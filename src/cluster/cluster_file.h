@@ -23,6 +23,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/mutex.h"
 #include "cluster/cluster_buffers.h"
 #include "cluster/cluster_map.h"
 #include "cluster/cluster_packer.h"
@@ -57,9 +58,13 @@ class ClusterFile {
   [[nodiscard]] std::uint64_t cluster_count() const;
   [[nodiscard]] bool is_reserved() const { return root_.is_reserved; }
 
+  // Returns: where the next content begins that is no hole, at or behind `offset`; the size when
+  // there is none.
+  [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
-  // What is between the end and `offset` becomes zeros. After an error, a first part may be there.
+  // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
+  // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
   [[nodiscard]] Result<void> truncate(std::uint64_t size_bytes);
   // Zeros, for which nothing is stored where they fill clusters. The size stays.
@@ -94,6 +99,13 @@ class ClusterFile {
     std::uint64_t first = 0;
     std::uint64_t count = 0;
   };
+  // What is to be written: a whole cluster, or the blocks of the last, partial one, which stays
+  // raw.
+  struct PendingCluster {
+    std::uint64_t cluster = 0;
+    ConstBytes content;
+    bool is_whole = true;
+  };
 
   ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterFileRoot& root,
               bool is_writable, const ClusterFileLimits& limits);
@@ -103,8 +115,15 @@ class ClusterFile {
   Result<void> take_used_blocks();
   Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content);
   Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content);
-  Result<void> write_clusters(std::span<ClusterBuffer* const> batch);
-  Result<void> store_cluster(std::uint64_t cluster, ConstBytes blocks, EntryKind kind);
+  [[nodiscard]] std::size_t batch_count() const;
+  // Packs and writes; says which are done. Others may be done after one that fails.
+  using Published = std::function<void(std::size_t)>;
+  Result<void> write_clusters(std::span<const PendingCluster> batch, const Published& published);
+  Result<MapEntry> store_cluster(const PendingCluster& pending, std::size_t worker,
+                                 Mutex& free_mutex);
+  Result<void> publish(std::uint64_t cluster, const MapEntry& entry);
+  Result<std::size_t> write_whole(std::uint64_t offset, ConstBytes bytes);
+  Result<std::size_t> write_in_cluster(std::uint64_t offset, ConstBytes bytes);
   Result<void> clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes);
   Result<void> punch_cluster(std::uint64_t cluster);
   void drop(const MapEntry& entry);
@@ -134,7 +153,7 @@ class ClusterFile {
   std::unordered_set<std::uint64_t>
       fresh_;                           // First blocks of runs that no root in the storage has.
   std::vector<ClusterPacker> packers_;  // One a thread.
-  std::vector<std::vector<std::byte>> packed_;
+  std::vector<std::vector<std::byte>> packed_;  // One a thread.
 };
 
 }  // namespace uzram

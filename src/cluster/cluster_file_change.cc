@@ -12,8 +12,10 @@
 namespace uzram {
 namespace {
 
-// Packed clusters wait in memory until they are written.
+// So much is packed by threads that are started for it.
 constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+// Shorter writes wait in buffers: the next one may change the same cluster.
+constexpr std::size_t kLongWriteBytes = std::size_t{256} << 10;
 
 // Runs work(i, worker) for every i below `count`, on up to `thread_count` threads.
 template <typename Work>
@@ -48,6 +50,7 @@ Result<void> ClusterFile::begin_change() {
       auto packer = ClusterPacker::make(root_.cluster);
       if (!packer) return fail(packer.error().code);
       packers_.push_back(*std::move(packer));
+      packed_.emplace_back(cluster_bytes());
     }
   }
   return take_used_blocks();
@@ -56,24 +59,49 @@ Result<void> ClusterFile::begin_change() {
 Result<void> ClusterFile::write(std::uint64_t offset, ConstBytes bytes) {
   if (offset > kMostContentBytes || bytes.size() > kMostContentBytes - offset) return fail(EFBIG);
   if (auto begun = begin_change(); !begun) return begun;
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const std::uint64_t cluster = (offset + done) / cluster_bytes();
-    const std::size_t begin = (offset + done) % cluster_bytes();
-    const std::size_t part_bytes = std::min(cluster_bytes() - begin, bytes.size() - done);
-    const std::size_t end = begin + part_bytes;
-    // What was there is not needed when all of it is written over.
-    const bool needs_content = begin != 0 || end < used_bytes(cluster);
-    const auto found = buffer(cluster, needs_content);
-    if (!found) return fail(found.error().code);
-    std::vector<std::byte>& content = (*found)->content;
-    std::memcpy(&content[begin], &bytes[done], part_bytes);
-    if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
-    (*found)->has_changed = true;
-    done += part_bytes;
-    size_bytes_ = std::max(size_bytes_, offset + done);
+  while (!bytes.empty()) {
+    const bool is_long = offset % cluster_bytes() == 0 && bytes.size() >= cluster_bytes() &&
+                         bytes.size() >= kLongWriteBytes;
+    const auto written = is_long ? write_whole(offset, bytes) : write_in_cluster(offset, bytes);
+    if (!written) return fail(written.error().code);
+    offset += *written;
+    bytes = bytes.subspan(*written);
   }
   return {};
+}
+
+// The whole clusters at the front of `bytes`, one batch of them. Returns: their bytes.
+Result<std::size_t> ClusterFile::write_whole(std::uint64_t offset, ConstBytes bytes) {
+  const std::size_t count = std::min(batch_count(), bytes.size() / cluster_bytes());
+  std::vector<PendingCluster> pending(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    pending[i] = {offset / cluster_bytes() + i,
+                  bytes.subspan(i * cluster_bytes(), cluster_bytes())};
+  }
+  auto written = write_clusters(pending, [&](std::size_t i) {
+    buffers_.forget(pending[i].cluster);
+    size_bytes_ = std::max(size_bytes_, (pending[i].cluster + 1) * cluster_bytes());
+  });
+  if (!written) return fail(written.error().code);
+  return count * cluster_bytes();
+}
+
+// What of `bytes` falls into one cluster. Returns: how much that is.
+Result<std::size_t> ClusterFile::write_in_cluster(std::uint64_t offset, ConstBytes bytes) {
+  const std::uint64_t cluster = offset / cluster_bytes();
+  const std::size_t begin = offset % cluster_bytes();
+  const std::size_t part_bytes = std::min(cluster_bytes() - begin, bytes.size());
+  const std::size_t end = begin + part_bytes;
+  // What was there is not needed when all of it is written over.
+  const bool needs_content = begin != 0 || end < used_bytes(cluster);
+  const auto found = buffer(cluster, needs_content);
+  if (!found) return fail(found.error().code);
+  std::vector<std::byte>& content = (*found)->content;
+  std::memcpy(&content[begin], bytes.data(), part_bytes);
+  if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
+  (*found)->has_changed = true;
+  size_bytes_ = std::max(size_bytes_, offset + part_bytes);
+  return part_bytes;
 }
 
 // Zeros in a part of a cluster; a hole stays one.
@@ -140,51 +168,79 @@ Result<void> ClusterFile::punch(std::uint64_t offset, std::uint64_t bytes) {
   return {};
 }
 
+std::size_t ClusterFile::batch_count() const {
+  return std::max<std::size_t>(std::max(1U, limits_.thread_count), kBatchBytes / cluster_bytes());
+}
+
 Result<void> ClusterFile::flush() {
   const std::vector<ClusterBuffer*> changed = buffers_.changed();
-  const std::size_t batch_count =
-      std::max<std::size_t>(std::max(1U, limits_.thread_count), kBatchBytes / cluster_bytes());
-  for (std::size_t begin = 0; begin < changed.size(); begin += batch_count) {
-    const std::size_t count = std::min(batch_count, changed.size() - begin);
-    auto written = write_clusters(std::span(changed).subspan(begin, count));
+  for (std::size_t begin = 0; begin < changed.size(); begin += batch_count()) {
+    std::vector<PendingCluster> pending(std::min(batch_count(), changed.size() - begin));
+    for (std::size_t i = 0; i < pending.size(); ++i) {
+      const ClusterBuffer& each = *changed[begin + i];
+      const std::size_t used = used_bytes(each.cluster);
+      // The last, partial cluster stays raw, even if it has as many blocks as a whole one.
+      pending[i] = {each.cluster, ConstBytes(each.content).first(round_up(used, kPageBytes)),
+                    used == cluster_bytes()};
+    }
+    auto written =
+        write_clusters(pending, [&](std::size_t i) { changed[begin + i]->has_changed = false; });
     if (!written) return written;
   }
   return {};
 }
 
-Result<void> ClusterFile::write_clusters(std::span<ClusterBuffer* const> batch) {
-  while (packed_.size() < batch.size()) packed_.emplace_back(cluster_bytes());
-  std::vector<std::optional<std::size_t>> packed_blocks(batch.size());
+// Each thread packs and writes; entries are published in order afterwards, by the caller's.
+Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
+                                         const Published& published) {
+  Mutex free_mutex;
+  std::vector<Result<MapEntry>> stored(batch.size());
   run_side_by_side(batch.size(), packers_.size(), [&](std::size_t i, std::size_t worker) {
-    // The last, partial cluster stays raw.
-    if (used_bytes(batch[i]->cluster) == cluster_bytes())
-      packed_blocks[i] = packers_[worker].pack(batch[i]->content, packed_[i]);
+    stored[i] = store_cluster(batch[i], worker, free_mutex);
   });
+  int first_code = 0;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    const std::uint64_t cluster = batch[i]->cluster;
-    const bool is_packed = packed_blocks[i].has_value();
-    const ConstBytes blocks =
-        is_packed
-            ? ConstBytes(packed_[i]).first(*packed_blocks[i] * kPageBytes)
-            : ConstBytes(batch[i]->content).first(bytes_to_pages(used_bytes(cluster)) * kPageBytes);
-    auto stored = store_cluster(cluster, blocks, is_packed ? EntryKind::Packed : EntryKind::Raw);
-    if (!stored) return stored;
-    batch[i]->has_changed = false;
+    const Result<void> done =
+        stored[i] ? publish(batch[i].cluster, *stored[i]) : fail(stored[i].error().code);
+    if (done)
+      published(i);
+    else if (first_code == 0)
+      first_code = done.error().code;
   }
+  if (first_code != 0) return fail(first_code);
   return {};
 }
 
-// Build, publish, free: the old blocks stay until a root that does not have them is safe.
-Result<void> ClusterFile::store_cluster(std::uint64_t cluster, ConstBytes blocks, EntryKind kind) {
-  UZ_CHECK(!blocks.empty());
-  const std::size_t count = blocks.size() / kPageBytes;
-  const MapEntry entry{entry_checksum(cluster, blocks), static_cast<std::uint16_t>(count), kind,
-                       free_->take(count)};
-  fresh_.insert(entry.first_block);
-  if (auto written = storage_->write(entry.first_block * kPageBytes, blocks); !written) {
-    drop(entry);
-    return written;
+// Build: into blocks that nothing names. free_mutex guards free_ while threads do this.
+Result<MapEntry> ClusterFile::store_cluster(const PendingCluster& pending, std::size_t worker,
+                                            Mutex& free_mutex) {
+  UZ_CHECK(!pending.content.empty());
+  ConstBytes blocks = pending.content;
+  MapEntry entry;
+  entry.kind = EntryKind::Raw;
+  if (pending.is_whole) {
+    if (const auto packed = packers_[worker].pack(pending.content, packed_[worker])) {
+      blocks = ConstBytes(packed_[worker]).first(*packed * kPageBytes);
+      entry.kind = EntryKind::Packed;
+    }
   }
+  entry.checksum = entry_checksum(pending.cluster, blocks);
+  entry.block_count = static_cast<std::uint16_t>(blocks.size() / kPageBytes);
+  {
+    const MutexLock lock(free_mutex);
+    entry.first_block = free_->take(entry.block_count);
+  }
+  if (auto written = storage_->write(entry.first_block * kPageBytes, blocks); !written) {
+    const MutexLock lock(free_mutex);
+    free_->give_back(entry.first_block, entry.block_count);
+    return fail(written.error().code);
+  }
+  return entry;
+}
+
+// Publish, free: the old blocks stay until a root that does not have them is safe.
+Result<void> ClusterFile::publish(std::uint64_t cluster, const MapEntry& entry) {
+  fresh_.insert(entry.first_block);
   const auto old = map_.replace(*storage_, cluster, entry);
   if (!old) {
     drop(entry);

@@ -113,7 +113,7 @@ TEST_P(ClusterFileCrash, GoesOnAfterOneWriteThatFailed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ClusterFileCrash,
-                         testing::Values(CrashRun{1, 0, 40}, CrashRun{2, 0, 40},
+                         testing::Values(CrashRun{1, 0, 28}, CrashRun{2, 0, 28},
                                          CrashRun{3, 250 * (kPageBytes << 2), 8}));
 
 }  // namespace

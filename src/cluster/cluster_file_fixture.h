@@ -48,10 +48,13 @@ class RandomChanges {
 
   // Returns: what the file said. `plain` has the change when the file has it.
   Result<void> change(ClusterFile& file, ContentBytes& plain) {
-    const std::uint64_t offset = base_ + random_.below(most_bytes_ - base_);
+    std::uint64_t offset = base_ + random_.below(most_bytes_ - base_);
+    // Long writes from the beginning of a cluster take a way of their own.
+    const bool is_aligned = random_.below(3) == 0;
+    if (is_aligned) offset -= offset % (kPageBytes << (2 + random_.below(7)));
+    const bool is_long = is_aligned || random_.below(4) == 0;
     const std::uint64_t bytes =
-        std::min(1 + random_.below(random_.below(4) == 0 ? most_bytes_ - base_ : 9000),
-                 most_bytes_ - offset);
+        std::min(1 + random_.below(is_long ? most_bytes_ - base_ : 9000), most_bytes_ - offset);
     switch (random_.below(8)) {
       case 0: {
         auto done = file.truncate(offset);

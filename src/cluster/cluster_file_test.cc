@@ -93,6 +93,11 @@ TEST_F(ClusterFileTest, KeepsNothingForHoles) {
   ASSERT_EQ(file_->read((std::uint64_t{1} << 40) - 1, out), 2U);
   EXPECT_EQ(out[0], std::byte{0});
   EXPECT_EQ(out[1], std::byte{1});
+  EXPECT_EQ(file_->next_data(5), std::uint64_t{1} << 40);
+  EXPECT_EQ(file_->next_data((std::uint64_t{1} << 40) + 9), (std::uint64_t{1} << 40) + 9);
+  EXPECT_EQ(file_->next_data((std::uint64_t{1} << 40) + kSmallCluster), file_->size_bytes());
+  write(100 * kSmallCluster, {std::byte{1}});
+  EXPECT_EQ(file_->next_data(5), 100 * kSmallCluster) << "also what is in memory only";
 }
 
 TEST_F(ClusterFileTest, GivesSpaceBackWhenContentGoes) {

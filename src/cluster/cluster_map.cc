@@ -75,6 +75,32 @@ Result<MapEntry> ClusterMap::find(ClusterStorage& storage, std::uint64_t cluster
   return fail(node.error().code);
 }
 
+Result<std::uint64_t> ClusterMap::next_in(ClusterStorage& storage, Node& node,
+                                          std::uint64_t first_cluster, unsigned level,
+                                          std::uint64_t cluster) {
+  const std::uint64_t span = span_of(level);
+  const std::uint64_t from = std::max(cluster, first_cluster);
+  for (std::size_t slot = (from - first_cluster) / span; slot < kMapFanout; ++slot) {
+    const std::uint64_t first = first_cluster + slot * span;
+    if (level == 1) {
+      if (!node.entries[slot].is_hole()) return first;
+    } else if (node.children[slot] || !node.entries[slot].is_hole()) {
+      const auto child = child_of(storage, node, slot, first_cluster, level);
+      if (!child) return fail(child.error().code);
+      const auto found = next_in(storage, **child, first, level - 1, from);
+      if (!found || *found != kNoCluster) return found;
+    }
+  }
+  return kNoCluster;
+}
+
+Result<std::uint64_t> ClusterMap::next(ClusterStorage& storage, std::uint64_t cluster) {
+  if (depth_ == 0 || !covers(cluster)) return kNoCluster;
+  const auto root = root_node(storage);
+  if (!root) return fail(root.error().code);
+  return next_in(storage, **root, 0, depth_, cluster);
+}
+
 // Puts levels above the topmost map block until it covers the cluster.
 Result<void> ClusterMap::grow(ClusterStorage& storage, std::uint64_t cluster) {
   UZ_CHECK(cluster >> (8 * kMostMapDepth) == 0);

@@ -38,6 +38,9 @@ class ClusterMap {
 
   // A hole for what was never set.
   [[nodiscard]] Result<MapEntry> find(ClusterStorage& storage, std::uint64_t cluster);
+  // The first one from `cluster` on that is no hole; kNoCluster when there is none.
+  static constexpr std::uint64_t kNoCluster = ~std::uint64_t{0};
+  [[nodiscard]] Result<std::uint64_t> next(ClusterStorage& storage, std::uint64_t cluster);
   // Returns: what was there.
   [[nodiscard]] Result<MapEntry> replace(ClusterStorage& storage, std::uint64_t cluster,
                                          const MapEntry& entry);
@@ -69,6 +72,9 @@ class ClusterMap {
                                 std::uint64_t first_cluster, unsigned level);
   Result<Node*> root_node(ClusterStorage& storage);
   Result<void> grow(ClusterStorage& storage, std::uint64_t cluster);
+  static Result<std::uint64_t> next_in(ClusterStorage& storage, Node& node,
+                                       std::uint64_t first_cluster, unsigned level,
+                                       std::uint64_t cluster);
   static Result<bool> cut_node(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
                                unsigned level, std::uint64_t cluster, const Drop& drop);
   static Result<void> write_node(ClusterStorage& storage, Node& node, MapEntry& place,

@@ -5,7 +5,7 @@
 //          sync that succeeded survives a crash; what came after it may survive in any part.
 // Errors:  read -> EIO: beyond the end. open_cluster_storage -> EBUSY: somebody else writes to it
 //          (or, for writing, reads it); EISDIR, ENODEV: no regular file. All others: the system's.
-// Threads: reads may run at the same time as each other; everything else alone.
+// Threads: reads and writes may run at the same time as each other; everything else alone.
 // Owns:    an open file with an advisory lock, shared for readers.
 // Proof:   cluster_storage_test.cc.
 #pragma once

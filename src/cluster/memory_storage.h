@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/random.h"
 #include "cluster/cluster_storage.h"
 
@@ -20,6 +21,8 @@ namespace uzram {
 
 // What is shared by the storages over one imaginary file.
 struct MemoryDisk {
+  Mutex mutex;  // Of changes that run at the same time; a test looks when nothing runs.
+
   struct Change {
     std::uint64_t offset = 0;
     std::vector<std::byte> bytes = {};                       // Written there; or,
@@ -114,6 +117,7 @@ class MemoryStorage final : public ClusterStorage {
     return fail(disk_->failure);
   }
   Result<void> change(MemoryDisk::Change made) {
+    const MutexLock lock(disk_->mutex);
     if (auto allowed = count(); !allowed) return allowed;
     MemoryDisk::apply(made, disk_->bytes);
     disk_->unsynced.push_back(std::move(made));

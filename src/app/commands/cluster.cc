@@ -21,7 +21,8 @@ namespace uzram {
 
 namespace {
 
-constexpr std::size_t kPieceBytes = kMaxBlockBytes;
+// Whole clusters of every size; enough of them for several threads.
+constexpr std::size_t kPieceBytes = 8 * kMaxBlockBytes;
 
 struct ClusterWords {
   std::string source;
@@ -157,6 +158,14 @@ int copy_out(const ClusterWords& words, ClusterFile& file, const Stream& out, st
   Progress progress("unpack", end - begin);
   std::vector<std::byte> piece(std::min<std::uint64_t>(kPieceBytes, end - begin));
   for (std::uint64_t offset = begin; offset < end;) {
+    if (keeps_holes) {
+      const auto data = file.next_data(offset);
+      if (!data) return say_code(words.source, data.error().code);
+      if (::lseek(out.get(), static_cast<off_t>(*data - begin), SEEK_SET) < 0)
+        return say_code(words.target, errno);
+      offset = std::min(*data, end);
+      if (offset == end) break;
+    }
     const MutableBytes content =
         MutableBytes(piece).first(std::min<std::uint64_t>(piece.size(), end - offset));
     const auto got = file.read(offset, content);
@@ -164,11 +173,8 @@ int copy_out(const ClusterWords& words, ClusterFile& file, const Stream& out, st
       return say_failure(fmt::format("{}: damaged at {} or up to {} bytes behind it",
                                      quote(words.source), offset, content.size()));
     }
-    const bool is_hole = keeps_holes && is_all_zero(content);
-    if (is_hole ? ::lseek(out.get(), static_cast<off_t>(content.size()), SEEK_CUR) < 0
-                : !write_fully(out.get(), content)) {
+    if (!(keeps_holes && is_all_zero(content)) && !write_fully(out.get(), content))
       return say_code(words.target, errno);
-    }
     offset += content.size();
     progress.advance(content.size());
   }
