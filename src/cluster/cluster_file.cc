@@ -121,6 +121,25 @@ Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, bool needs_con
   return added;
 }
 
+Result<void> ClusterFile::read_in_cluster(std::uint64_t cluster, std::size_t begin,
+                                          MutableBytes out) {
+  const auto content = buffer(cluster, true);
+  if (!content) return fail(content.error().code);
+  std::memcpy(out.data(), &(*content)->content[begin], out.size());
+  return {};
+}
+
+// A whole cluster is unpacked to where it is wanted, unless it is in a buffer already.
+Result<void> ClusterFile::read_whole(std::uint64_t cluster, MutableBytes out) {
+  if (const ClusterBuffer* const found = buffers_.find(cluster)) {
+    std::memcpy(out.data(), found->content.data(), out.size());
+    return {};
+  }
+  const auto entry = map_.find(*storage_, cluster);
+  if (!entry) return fail(entry.error().code);
+  return load(cluster, *entry, out);
+}
+
 Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
   if (offset >= size_bytes_) return std::size_t{0};
   out = out.first(std::min<std::uint64_t>(out.size(), size_bytes_ - offset));
@@ -129,9 +148,10 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
     const std::uint64_t cluster = (offset + done) / cluster_bytes();
     const std::size_t begin = (offset + done) % cluster_bytes();
     const std::size_t bytes = std::min(cluster_bytes() - begin, out.size() - done);
-    const auto content = buffer(cluster, true);
-    if (!content) return fail(content.error().code);
-    std::memcpy(&out[done], &(*content)->content[begin], bytes);
+    const MutableBytes part = out.subspan(done, bytes);
+    auto got = bytes == cluster_bytes() ? read_whole(cluster, part)
+                                        : read_in_cluster(cluster, begin, part);
+    if (!got) return fail(got.error().code);
     done += bytes;
   }
   return done;

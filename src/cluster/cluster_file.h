@@ -114,6 +114,8 @@ class ClusterFile {
   Result<void> begin_change();
   Result<void> take_used_blocks();
   Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content);
+  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out);
+  Result<void> read_whole(std::uint64_t cluster, MutableBytes out);
   Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content);
   [[nodiscard]] std::size_t batch_count() const;
   // Packs and writes; says which are done. Others may be done after one that fails.
