@@ -14,6 +14,8 @@ namespace {
 
 // So much is packed by threads that are started for it.
 constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+// Without a sync for long, what was written over meanwhile is given back this many runs at a time.
+constexpr std::size_t kMostGivenBack = 1024;
 // Shorter writes wait in buffers: the next one may change the same cluster.
 constexpr std::size_t kLongWriteBytes = std::size_t{256} << 10;
 
@@ -207,6 +209,7 @@ Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
     else if (first_code == 0)
       first_code = done.error().code;
   }
+  if (given_back_.size() > kMostGivenBack) give_space_back();
   if (first_code != 0) return fail(first_code);
   return {};
 }

@@ -65,16 +65,16 @@ Result<void> ClusterFile::sync() {
     given_back_.push_back(run);
   }
   dropped_.clear();
+  give_space_back();
   if (root_.is_reserved)
     (void)top_up_reserve();  // The changes are safe, whether there is space for the next or not.
-  else
-    give_space_back();
   return {};
 }
 
-// Failures leave space taken that could be free, and nothing else: the next one who opens the file
-// tries again.
+// Only what is free: no root in the storage names it. Failures leave space taken that could be free,
+// and nothing else: the next one who opens the file tries again.
 void ClusterFile::give_space_back() {
+  if (root_.is_reserved) return given_back_.clear();
   std::sort(given_back_.begin(), given_back_.end(),
             [](const Run& a, const Run& b) { return a.first < b.first; });
   const std::uint64_t end = free_->cut_end();
@@ -118,7 +118,7 @@ Result<void> ClusterFile::reserve() {
   if (auto synced = sync(); !synced) return synced;
   if (auto topped = top_up_reserve(); !topped) {
     for (const auto& [first, count] : free_->runs()) given_back_.push_back({first, count});
-    if (!root_.is_reserved) give_space_back();
+    give_space_back();
     return topped;
   }
   if (root_.is_reserved) return {};
