@@ -71,8 +71,8 @@ Result<void> ClusterFile::sync() {
   return {};
 }
 
-// Only what is free: no root in the storage names it. Failures leave space taken that could be free,
-// and nothing else: the next one who opens the file tries again.
+// Only what is free: no root in the storage names it. Failures leave space taken that could be
+// free, and nothing else: the next one who opens the file tries again.
 void ClusterFile::give_space_back() {
   if (root_.is_reserved) return given_back_.clear();
   std::sort(given_back_.begin(), given_back_.end(),
