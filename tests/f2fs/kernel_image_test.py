@@ -51,6 +51,26 @@ cd /
 umount /tmp/mnt
 """
 
+# A directory of several hash levels with holes in it, small files, and what else has a name.
+_PLAIN = """\
+mount -t f2fs /dev/vda /tmp/mnt
+mkdir -p /tmp/mnt/plain/many
+cd /tmp/mnt/plain
+number=0
+while [ $number -lt 700 ]; do
+  echo "file $number" >many/entry-number-$number
+  number=$((number + 1))
+done
+rm many/*3
+ln many/entry-number-1 hard
+ln -s many/entry-number-1 link
+mkfifo fifo
+python3 -c 'import os; os.setxattr("hard", "user.note", bytes(3000))'
+cd /
+umount /tmp/mnt
+"""
+PLAIN_FILES = 700 - 70 + 1
+
 _TELL = """\
 mount -t f2fs -o ro /dev/vda /tmp/mnt
 cd /tmp/mnt
@@ -63,7 +83,7 @@ umount /tmp/mnt
 def guest_script(source):
     fills = [_FILL.format(name=name, options=options, source=source)
              for name, options in MOUNTS.items()]
-    return "set -e\nmkdir -p /tmp/mnt\n" + "".join(fills) + _TELL
+    return "set -e\nmkdir -p /tmp/mnt\n" + "".join(fills) + _PLAIN + _TELL
 
 
 class KernelImageTest(unittest.TestCase):
@@ -98,13 +118,28 @@ class KernelImageTest(unittest.TestCase):
         f2fs.uzram("extract", self.image, "--to", target)
         told = {name: digest for digest, name in
                 re.findall(r"^([0-9a-f]{64})  \./(\S+)$", self.said, re.M)}
-        self.assertEqual(9 * len(MOUNTS), len(told))
+        self.assertEqual(9 * len(MOUNTS) + PLAIN_FILES, len(told))
         for name, digest in told.items():
             self.assertEqual(digest, hashlib.sha256((target / name).read_bytes()).hexdigest(), name)
         for folder in MOUNTS:
             for name, origin in (("kept", "text"), ("binary", "binary"), ("random", "random")):
                 self.assertTrue((self.source / origin).read_bytes() ==
                                 (target / folder / name).read_bytes(), f"{folder}/{name}")
+
+    def test_names_and_links_are_those_of_the_kernel(self):
+        target = self.top / "plain"
+        f2fs.uzram("extract", self.image, "plain", "--to", target)
+        self.assertEqual({"many", "hard", "link", "fifo"}, {path.name for path in target.iterdir()})
+        names = {f"entry-number-{number}" for number in range(700) if number % 10 != 3}
+        self.assertEqual(names, {path.name for path in (target / "many").iterdir()})
+        first = target / "many" / "entry-number-1"
+        self.assertEqual(first.stat().st_ino, (target / "hard").stat().st_ino)
+        self.assertEqual("many/entry-number-1", str((target / "link").readlink()))
+        self.assertTrue((target / "fifo").is_fifo())
+        said = f2fs.uzram("stat", self.image, "plain/hard").stdout.decode()
+        self.assertIn("links: 2\n", said)
+        self.assertIn("content: in the inode\n", said)
+        self.assertIn("xattr: user.note (3000 bytes)\n", said)
 
     def test_attributes_say_how_it_was_mounted(self):
         for folder, options in MOUNTS.items():
