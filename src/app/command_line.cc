@@ -66,6 +66,8 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_policy(program, line);
   add_pager(program, line);
   add_exec(program, line);
+  add_cluster(program, line);
+  add_f2fs(program, line);
 }
 
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {

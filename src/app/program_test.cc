@@ -154,7 +154,14 @@ INSTANTIATE_TEST_SUITE_P(
         WrongWords{{"serve", "--threads", "1000"}, "256"},
         WrongWords{{"serve", "--threads", "x"}, "--threads"},
         WrongWords{{"serve", "--io-uring", "maybe"}, "auto, on or off"},
-        WrongWords{{"serve", "now"}, "--sys"}));
+        WrongWords{{"serve", "now"}, "--sys"}, WrongWords{{"cluster"}, "pack, unpack"},
+        WrongWords{{"cluster", "pack", "-"}, "uzram cluster pack"},
+        WrongWords{{"cluster", "pack", "-", "x", "--algorithm", "zip"}, "zstd:22"},
+        WrongWords{{"cluster", "pack", "-", "x", "--threads", "0"}, "--threads"},
+        WrongWords{{"f2fs"}, "ls, stat, cat, extract, estimate"},
+        WrongWords{{"f2fs", "extract", "image"}, "--to"},
+        WrongWords{{"f2fs", "cat", "image"}, "uzram f2fs cat"},
+        WrongWords{{"f2fs", "estimate", "x", "--log-size", "9"}, "2 to 8"}));
 
 TEST(Program, ShowsHelpAndVersionOnStandardOutput) {
   for (const std::vector<std::string>& words : {std::vector<std::string>{"--help"},

@@ -144,11 +144,12 @@ def initramfs(kernel, modules, own_modules):
     return packed
 
 
-def run(script, modules, seconds=120, memory_mib=1024, own_modules=None):
+def run(script, modules, seconds=120, memory_mib=1024, own_modules=None, disk=None):
     """Runs the host's `script` (an absolute path) in the guest. Returns: (its exit status, output).
 
     The status is None when the guest did not come to its end. own_modules: {name: file} that stand
-    in for the kernel's.
+    in for the kernel's. disk: a file that the guest has as /dev/vda, and may write to; `modules`
+    then has to name virtio_blk.
     """
     qemu = tool("qemu-system-x86_64")
     kernel = kernel_folder()
@@ -161,6 +162,8 @@ def run(script, modules, seconds=120, memory_mib=1024, own_modules=None):
             "-m", str(memory_mib), "-nodefaults", "-no-reboot", "-display", "none",
             "-serial", "stdio", "-kernel", vmlinuz, "-initrd", image, "-append", command_line,
             "-virtfs", share]
+    if disk:
+        argv += ["-drive", f"file={disk},if=virtio,format=raw,cache=unsafe"]
     try:
         ended = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, timeout=seconds, check=False)

@@ -38,6 +38,8 @@ void add_map(CLI::App& program, CommandLine& line);
 void add_policy(CLI::App& program, CommandLine& line);
 void add_pager(CLI::App& program, CommandLine& line);
 void add_exec(CLI::App& program, CommandLine& line);
+void add_cluster(CLI::App& program, CommandLine& line);
+void add_f2fs(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------
 

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/f2fs_extract.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <map>
+
+#include "base/file_descriptor.h"
+#include "cluster/f2fs_tree.h"
+
+namespace uzram {
+
+namespace {
+
+constexpr unsigned kPlainModeBits = 0777;
+
+// A directory below `root`, without symbolic links on the way.
+FileDescriptor open_below(int root, const std::string& path) {
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const char* const text = path.empty() ? "." : path.c_str();
+  return FileDescriptor(static_cast<int>(::syscall(SYS_openat2, root, text, &how, sizeof how)));
+}
+
+struct SplitPath {
+  std::string parent;
+  std::string name;
+};
+SplitPath split(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return {"", path};
+  return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+std::array<timespec, 2> times_of(const F2fsInode& inode) {
+  return {{{inode.access_time.seconds, inode.access_time.nanoseconds},
+           {inode.modify_time.seconds, inode.modify_time.nanoseconds}}};
+}
+
+class Extraction {
+ public:
+  Extraction(const F2fsVolume& volume, int root, ImageFaults& faults)
+      : volume_(volume), root_(root), faults_(faults) {}
+
+  // Returns: whether it is a directory that is there now.
+  bool put(const std::string& path, const F2fsInode& inode) {
+    if (path.empty()) return S_ISDIR(inode.mode);
+    const SplitPath place = split(path);
+    const FileDescriptor parent = open_below(root_, place.parent);
+    if (!parent.is_open()) return fault(path, errno);
+    const int code = S_ISDIR(inode.mode) ? put_directory(parent.get(), place.name)
+                     : link_known(inode) ? put_link(parent.get(), place.name, inode)
+                                         : put_file(parent.get(), path, place.name, inode);
+    if (code != 0) return fault(path, code);
+    if (S_ISDIR(inode.mode)) directories_.push_back({path, inode});
+    if (inode.link_count > 1 && !S_ISDIR(inode.mode)) first_paths_.try_emplace(inode.ino, path);
+    return S_ISDIR(inode.mode);
+  }
+
+  // Modes and times of directories, which would have changed under what went into them.
+  void finish() {
+    for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {
+      const FileDescriptor directory = open_below(root_, it->path);
+      if (!directory.is_open() || !set_attributes(directory.get(), it->mode, it->times))
+        fault(it->path, errno);
+    }
+  }
+
+ private:
+  struct MadeDirectory {
+    std::string path;
+    std::uint16_t mode;
+    std::array<timespec, 2> times;
+    MadeDirectory(std::string made_path, const F2fsInode& inode)
+        : path(std::move(made_path)), mode(inode.mode), times(times_of(inode)) {}
+  };
+
+  bool fault(const std::string& path, int code) {
+    if (code != kAlreadySaid)
+      faults_.add(fmt::format("{}: {}", printable_name(path), ::strerrordesc_np(code)));
+    return false;
+  }
+  static bool set_attributes(int descriptor, std::uint16_t mode,
+                             const std::array<timespec, 2>& times) {
+    return ::fchmod(descriptor, mode & kPlainModeBits) == 0 &&
+           (::futimens(descriptor, times.data()) == 0 || errno == EINVAL);
+  }
+  bool link_known(const F2fsInode& inode) const {
+    return inode.link_count > 1 && first_paths_.contains(inode.ino);
+  }
+
+  // Each returns 0 or an errno value.
+  static int put_directory(int parent, const std::string& name) {
+    return ::mkdirat(parent, name.c_str(), 0700) == 0 ? 0 : errno;
+  }
+  int put_link(int parent, const std::string& name, const F2fsInode& inode) {
+    const SplitPath first = split(first_paths_.at(inode.ino));
+    const FileDescriptor first_parent = open_below(root_, first.parent);
+    if (!first_parent.is_open()) return errno;
+    return ::linkat(first_parent.get(), first.name.c_str(), parent, name.c_str(), 0) == 0 ? 0
+                                                                                          : errno;
+  }
+  int put_file(int parent, const std::string& path, const std::string& name,
+               const F2fsInode& inode) {
+    if (S_ISREG(inode.mode)) return put_regular(parent, path, name, inode);
+    if (S_ISLNK(inode.mode)) return put_symlink(parent, path, name, inode);
+    if (S_ISFIFO(inode.mode))
+      return ::mkfifoat(parent, name.c_str(), inode.mode & kPlainModeBits) == 0 ? 0 : errno;
+    faults_.add(printable_name(path) + ": left out: neither file nor directory nor link");
+    return kAlreadySaid;
+  }
+  int put_regular(int parent, const std::string& path, const std::string& name,
+                  const F2fsInode& inode) {
+    const FileDescriptor out(
+        ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!out.is_open()) return errno;
+    F2fsFile file(volume_, inode);
+    const auto copied = copy_content(file, inode, {0, inode.size_bytes}, out.get(), true);
+    faults_.add_checksums(inode, file.checksum_faults());
+    if (!copied) {
+      faults_.add(printable_name(path) + ": " + copied.error().text);
+      return kAlreadySaid;
+    }
+    return set_attributes(out.get(), inode.mode, times_of(inode)) ? 0 : errno;
+  }
+  int put_symlink(int parent, const std::string& path, const std::string& name,
+                  const F2fsInode& inode) {
+    constexpr std::uint64_t kMostTargetBytes = 4095;
+    if (inode.size_bytes == 0 || inode.size_bytes > kMostTargetBytes) return EUCLEAN;
+    std::string target(inode.size_bytes, '\0');
+    F2fsFile file(volume_, inode);
+    if (const auto got = file.read(0, std::as_writable_bytes(std::span(target))); !got) {
+      faults_.add(printable_name(path) + ": " + got.error().text);
+      return kAlreadySaid;
+    }
+    return ::symlinkat(target.c_str(), parent, name.c_str()) == 0 ? 0 : errno;
+  }
+
+  static constexpr int kAlreadySaid = -1;
+
+  const F2fsVolume& volume_;
+  const int root_;
+  ImageFaults& faults_;
+  std::vector<MadeDirectory> directories_;
+  std::map<std::uint32_t, std::string> first_paths_;  // Of inodes with several names.
+};
+
+}  // namespace
+
+InputResult<void> extract_tree(const F2fsVolume& volume, const F2fsInode& top,
+                               const std::string& name, const std::string& target,
+                               ImageFaults& faults) {
+  if (::mkdir(target.c_str(), 0777) != 0 && errno != EEXIST)
+    return refuse(errno, fmt::format("{}: {}", quote(target), ::strerrordesc_np(errno)));
+  const FileDescriptor root(::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root.is_open())
+    return refuse(errno, fmt::format("{}: {}", quote(target), ::strerrordesc_np(errno)));
+  Extraction extraction(volume, root.get(), faults);
+  if (!S_ISDIR(top.mode)) {
+    extraction.put(name, top);
+    return {};
+  }
+  walk_tree(
+      volume, top,
+      {[&](const std::string& path, const F2fsInode& inode) { return extraction.put(path, inode); },
+       [&](const F2fsError& error) { faults.add(error); }});
+  extraction.finish();
+  return {};
+}
+
+}  // namespace uzram

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/cluster_file.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace uzram {
+namespace {
+
+// The newest root; damage in one slot leaves the other.
+Result<ClusterFileRoot> newest_root(const ClusterStorage& storage) {
+  std::optional<ClusterFileRoot> newest;
+  int code = EBADMSG;
+  for (std::uint64_t slot = 0; slot < kRootSlots; ++slot) {
+    std::array<std::byte, kPageBytes> block;
+    const auto size = storage.size_bytes();
+    if (!size) return fail(size.error().code);
+    if (*size < (slot + 1) * kPageBytes) break;
+    if (auto got = storage.read(slot * kPageBytes, block); !got) return fail(got.error().code);
+    const auto root = load_root(block);
+    if (!root && root.error().code != EBADMSG) code = root.error().code;
+    if (root && (!newest || root->generation > newest->generation)) newest = *root;
+  }
+  if (code == EPROTONOSUPPORT || !newest) return fail(code);
+  return *newest;
+}
+
+}  // namespace
+
+ClusterFile::ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterFileRoot& root,
+                         bool is_writable, const ClusterFileLimits& limits)
+    : storage_(std::move(storage)),
+      is_writable_(is_writable),
+      limits_(limits),
+      root_(root),
+      size_bytes_(root.size_bytes),
+      map_(root.depth, root.top),
+      buffers_(root.cluster.cluster_bytes(), limits.cache_bytes) {}
+
+Result<std::unique_ptr<ClusterFile>> ClusterFile::create(std::unique_ptr<ClusterStorage> storage,
+                                                         const ClusterOptions& options,
+                                                         const ClusterFileLimits& limits) {
+  if (!is_valid(options)) return fail(EINVAL);
+  ClusterFileRoot root;
+  root.cluster = options;
+  std::array<std::byte, kPageBytes> slot;
+  store_root(slot, root);
+  if (auto sized = storage->set_size(kRootSlots * kPageBytes); !sized)
+    return fail(sized.error().code);
+  if (auto written = storage->write(0, slot); !written) return fail(written.error().code);
+  if (auto synced = storage->sync(); !synced) return fail(synced.error().code);
+  return open(std::move(storage), StorageMode::Write, limits);
+}
+
+Result<std::unique_ptr<ClusterFile>> ClusterFile::open(std::unique_ptr<ClusterStorage> storage,
+                                                       StorageMode mode,
+                                                       const ClusterFileLimits& limits) {
+  const auto root = newest_root(*storage);
+  if (!root) return fail(root.error().code);
+  std::unique_ptr<ClusterFile> file(
+      new ClusterFile(std::move(storage), *root, mode != StorageMode::Read, limits));
+  if (auto made = file->make_unpacker(); !made) return fail(made.error().code);
+  return file;
+}
+
+Result<void> ClusterFile::make_unpacker() {
+  auto unpacker = ClusterUnpacker::make(root_.cluster.algorithm);
+  if (!unpacker) return fail(unpacker.error().code);
+  unpacker_ = *std::move(unpacker);
+  return {};
+}
+
+std::uint64_t ClusterFile::cluster_count() const {
+  return size_bytes_ / cluster_bytes() + (size_bytes_ % cluster_bytes() != 0 ? 1 : 0);
+}
+
+std::size_t ClusterFile::used_bytes(std::uint64_t cluster) const {
+  const std::uint64_t begin = cluster * cluster_bytes();
+  if (begin >= size_bytes_) return 0;
+  return std::min<std::uint64_t>(cluster_bytes(), size_bytes_ - begin);
+}
+
+Result<void> ClusterFile::load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content) {
+  const std::size_t stored_bytes = entry.block_count * kPageBytes;
+  if (stored_bytes > content.size() || entry.kind == EntryKind::Map) return fail(EBADMSG);
+  const bool is_packed = entry.kind == EntryKind::Packed;
+  if (is_packed) stored_.resize(cluster_bytes());
+  const MutableBytes place =
+      is_packed ? MutableBytes(stored_).first(stored_bytes) : content.first(stored_bytes);
+  if (!place.empty()) {
+    if (auto got = storage_->read(entry.first_block * kPageBytes, place); !got) return got;
+    if (entry_checksum(cluster, place) != entry.checksum) return fail(EBADMSG);
+  }
+  if (is_packed) return unpacker_->unpack(place, content);
+  std::memset(content.data() + stored_bytes, 0, content.size() - stored_bytes);
+  return {};
+}
+
+// The unpacked cluster, in memory. Changed ones are written when there is no room.
+Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, bool needs_content) {
+  if (ClusterBuffer* const found = buffers_.find(cluster)) return found;
+  MapEntry entry;
+  if (needs_content) {
+    const auto found = map_.find(*storage_, cluster);
+    if (!found) return fail(found.error().code);
+    entry = *found;
+  }
+  ClusterBuffer* added = buffers_.add(cluster);
+  if (added == nullptr) {
+    if (auto flushed = flush(); !flushed) return fail(flushed.error().code);
+    added = buffers_.add(cluster);
+    UZ_CHECK(added != nullptr);
+  }
+  if (!needs_content) return added;
+  if (auto loaded = load(cluster, entry, added->content); !loaded) {
+    buffers_.forget(cluster);
+    return fail(loaded.error().code);
+  }
+  return added;
+}
+
+Result<void> ClusterFile::read_in_cluster(std::uint64_t cluster, std::size_t begin,
+                                          MutableBytes out) {
+  const auto content = buffer(cluster, true);
+  if (!content) return fail(content.error().code);
+  std::memcpy(out.data(), &(*content)->content[begin], out.size());
+  return {};
+}
+
+// A whole cluster is unpacked to where it is wanted, unless it is in a buffer already.
+Result<void> ClusterFile::read_whole(std::uint64_t cluster, MutableBytes out) {
+  if (const ClusterBuffer* const found = buffers_.find(cluster)) {
+    std::memcpy(out.data(), found->content.data(), out.size());
+    return {};
+  }
+  const auto entry = map_.find(*storage_, cluster);
+  if (!entry) return fail(entry.error().code);
+  return load(cluster, *entry, out);
+}
+
+Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
+  if (offset >= size_bytes_) return std::size_t{0};
+  out = out.first(std::min<std::uint64_t>(out.size(), size_bytes_ - offset));
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const std::uint64_t cluster = (offset + done) / cluster_bytes();
+    const std::size_t begin = (offset + done) % cluster_bytes();
+    const std::size_t bytes = std::min(cluster_bytes() - begin, out.size() - done);
+    const MutableBytes part = out.subspan(done, bytes);
+    auto got = bytes == cluster_bytes() ? read_whole(cluster, part)
+                                        : read_in_cluster(cluster, begin, part);
+    if (!got) return fail(got.error().code);
+    done += bytes;
+  }
+  return done;
+}
+
+Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
+  if (offset >= size_bytes_) return size_bytes_;
+  const std::uint64_t cluster = offset / cluster_bytes();
+  const auto stored = map_.next(*storage_, cluster);
+  if (!stored) return fail(stored.error().code);
+  std::uint64_t next = *stored;
+  for (const ClusterBuffer* const each : buffers_.changed()) {
+    if (each->cluster >= cluster) next = std::min(next, each->cluster);
+  }
+  if (next >= cluster_count()) return size_bytes_;
+  return std::max(offset, next * cluster_bytes());
+}
+
+Result<void> ClusterFile::visit_clusters(const VisitCluster& visit) {
+  return map_.walk(*storage_, [&](std::uint64_t first, const MapEntry& entry) -> Result<void> {
+    if (entry.kind != EntryKind::Map) visit(first, entry);
+    return {};
+  });
+}
+
+Result<ClusterFileTotals> ClusterFile::totals() {
+  ClusterFileTotals sum;
+  const auto walked =
+      map_.walk(*storage_, [&](std::uint64_t first, const MapEntry& entry) -> Result<void> {
+        if (entry.kind == EntryKind::Map) {
+          ++sum.map_blocks;
+          return {};
+        }
+        ++(entry.kind == EntryKind::Packed ? sum.packed_clusters : sum.raw_clusters);
+        sum.content_blocks += bytes_to_pages(used_bytes(first));
+        sum.stored_blocks += entry.block_count;
+        return {};
+      });
+  if (!walked) return fail(walked.error().code);
+  return sum;
+}
+
+Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
+                                          const std::function<void(std::uint64_t)>& advance) {
+  std::uint64_t fault_count = 0;
+  std::vector<std::byte> content(cluster_bytes());
+  const auto walked = map_.walk(
+      *storage_,
+      [&](std::uint64_t cluster, const MapEntry& entry) -> Result<void> {
+        if (entry.kind == EntryKind::Map) return {};
+        const bool is_inside = cluster < cluster_count();
+        if (!is_inside || !load(cluster, entry, content)) {
+          ++fault_count;
+          fault(cluster, 1);
+        }
+        advance(used_bytes(cluster));
+        return {};
+      },
+      [&](std::uint64_t cluster, const MapEntry&) {
+        ++fault_count;
+        fault(cluster, cluster_count() - std::min(cluster, cluster_count()));
+      });
+  if (!walked) return fail(walked.error().code);
+  return fault_count;
+}
+
+}  // namespace uzram

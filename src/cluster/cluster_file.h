@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// cluster/cluster_file.h: one file whose content is kept as f2fs clusters, on any file system.
+//
+// What:    read and write anywhere, append, truncate, punch, sync. Changes are gathered in memory
+//          and packed when the buffers are full or at a sync, by several threads. Not here: the
+//          bytes' layout (docs/format.md), the file itself (cluster_storage.h).
+// Units:   offsets and sizes in bytes of the content.
+// Errors:  open -> EBADMSG: no cluster file, or its roots are damaged; EPROTONOSUPPORT: a newer
+//          version. Reads -> EBADMSG: that cluster is damaged; the others read. Changes -> EBADF:
+//          opened for reading; EFBIG; ENOSPC and others of the storage: what was there before is
+//          still there, in memory and in the file. A sync that the storage fails ends writing: EIO
+//          from then on; reads go on, and the next one who opens the file sees the last whole sync.
+// Threads: one at a time. Packing uses as many as the limits say, which end with each call.
+// Owns:    its storage. What was not synced when it is destroyed is lost.
+// Laws:    3: nothing that the last synced root reaches is written over.
+// Proof:   cluster_file_test.cc, cluster_file_crash_test.cc (a crash at every write, with any part
+//          of what was not synced), cluster_file_model_test.cc, cluster_file_fuzz.cc.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "base/mutex.h"
+#include "cluster/cluster_buffers.h"
+#include "cluster/cluster_map.h"
+#include "cluster/cluster_packer.h"
+#include "cluster/free_blocks.h"
+
+namespace uzram {
+
+struct ClusterFileLimits {
+  std::size_t cache_bytes = std::size_t{8} << 20;
+  unsigned thread_count = 1;
+};
+
+struct ClusterFileTotals {
+  std::uint64_t packed_clusters = 0;
+  std::uint64_t raw_clusters = 0;
+  std::uint64_t content_blocks = 0;  // What those clusters would take raw.
+  std::uint64_t stored_blocks = 0;   // What they take.
+  std::uint64_t map_blocks = 0;
+};
+
+class ClusterFile {
+ public:
+  // Makes an empty one. Requires: the storage is empty.
+  [[nodiscard]] static Result<std::unique_ptr<ClusterFile>> create(
+      std::unique_ptr<ClusterStorage> storage, const ClusterOptions& options,
+      const ClusterFileLimits& limits);
+  [[nodiscard]] static Result<std::unique_ptr<ClusterFile>> open(
+      std::unique_ptr<ClusterStorage> storage, StorageMode mode, const ClusterFileLimits& limits);
+
+  [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
+  [[nodiscard]] const ClusterOptions& options() const { return root_.cluster; }
+  [[nodiscard]] std::uint64_t cluster_count() const;
+  [[nodiscard]] bool is_reserved() const { return root_.is_reserved; }
+
+  // Returns: where the next content begins that is no hole, at or behind `offset`; the size when
+  // there is none.
+  [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
+  // Returns: how many bytes there were, less than asked for at the end only.
+  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
+  // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
+  // Long writes are packed and written at once, from where they are.
+  [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
+  [[nodiscard]] Result<void> truncate(std::uint64_t size_bytes);
+  // Zeros, for which nothing is stored where they fill clusters. The size stays.
+  [[nodiscard]] Result<void> punch(std::uint64_t offset, std::uint64_t bytes);
+  // All changes so far are safe when this succeeds.
+  [[nodiscard]] Result<void> sync();
+
+  // Sets aside the space that the content takes unpacked beside what is there, so that no change of
+  // what there is between two syncs runs out of it; or gives that back (the state of a new file).
+  // Both sync.
+  [[nodiscard]] Result<void> reserve();
+  [[nodiscard]] Result<void> release();
+
+  using VisitCluster = std::function<void(std::uint64_t cluster, const MapEntry& entry)>;
+  // Every cluster that is stored, as of the last sync or flush, in order.
+  [[nodiscard]] Result<void> visit_clusters(const VisitCluster& visit);
+  [[nodiscard]] Result<ClusterFileTotals> totals();
+  // Reads and unpacks everything; tells `fault` the first cluster and how many are lost with it.
+  // Returns: how many faults there were.
+  using Fault = std::function<void(std::uint64_t cluster, std::uint64_t cluster_count)>;
+  [[nodiscard]] Result<std::uint64_t> verify(const Fault& fault,
+                                             const std::function<void(std::uint64_t)>& advance);
+
+  // Writes what has changed, without a sync.
+  [[nodiscard]] Result<void> flush();
+
+  // Ends the program when what it keeps in memory contradicts itself. For tests; after a sync.
+  void check_invariants();
+
+ private:
+  struct Run {
+    std::uint64_t first = 0;
+    std::uint64_t count = 0;
+  };
+  // What is to be written: a whole cluster, or the blocks of the last, partial one, which stays
+  // raw.
+  struct PendingCluster {
+    std::uint64_t cluster = 0;
+    ConstBytes content;
+    bool is_whole = true;
+  };
+
+  ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterFileRoot& root,
+              bool is_writable, const ClusterFileLimits& limits);
+
+  Result<void> make_unpacker();
+  Result<void> begin_change();
+  Result<void> take_used_blocks();
+  Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content);
+  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out);
+  Result<void> read_whole(std::uint64_t cluster, MutableBytes out);
+  Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content);
+  [[nodiscard]] std::size_t batch_count() const;
+  // Packs and writes; says which are done. Others may be done after one that fails.
+  using Published = std::function<void(std::size_t)>;
+  Result<void> write_clusters(std::span<const PendingCluster> batch, const Published& published);
+  Result<MapEntry> store_cluster(const PendingCluster& pending, std::size_t worker,
+                                 Mutex& free_mutex);
+  Result<void> publish(std::uint64_t cluster, const MapEntry& entry);
+  Result<std::size_t> write_whole(std::uint64_t offset, ConstBytes bytes);
+  Result<std::size_t> write_in_cluster(std::uint64_t offset, ConstBytes bytes);
+  Result<void> clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes);
+  Result<void> punch_cluster(std::uint64_t cluster);
+  void drop(const MapEntry& entry);
+  Result<void> write_root();
+  void give_space_back();
+  Result<void> top_up_reserve();
+
+  [[nodiscard]] std::size_t cluster_bytes() const { return root_.cluster.cluster_bytes(); }
+  // How many bytes of the content a cluster has.
+  [[nodiscard]] std::size_t used_bytes(std::uint64_t cluster) const;
+
+  const std::unique_ptr<ClusterStorage> storage_;
+  const bool is_writable_;
+  const ClusterFileLimits limits_;
+  ClusterFileRoot root_;  // The newest one in the storage.
+  std::uint64_t size_bytes_;
+  ClusterMap map_;
+  ClusterBuffers buffers_;
+  std::optional<ClusterUnpacker> unpacker_;
+  std::vector<std::byte> stored_;  // Blocks that were read to be unpacked.
+
+  // Of who writes.
+  bool is_broken_ = false;
+  std::optional<FreeBlocks> free_;
+  std::vector<Run> dropped_;     // Free once the next root is safe.
+  std::vector<Run> given_back_;  // Free already; their space may still be taken.
+  std::unordered_set<std::uint64_t>
+      fresh_;                           // First blocks of runs that no root in the storage has.
+  std::vector<ClusterPacker> packers_;  // One a thread.
+  std::vector<std::vector<std::byte>> packed_;  // One a thread.
+};
+
+}  // namespace uzram

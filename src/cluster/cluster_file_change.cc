@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a cluster file changes: in buffers first, which are packed side by side and then written into
+// free blocks one after the other.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "base/check.h"
+#include "cluster/cluster_file.h"
+
+namespace uzram {
+namespace {
+
+// So much is packed by threads that are started for it.
+constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+// Without a sync for long, what was written over meanwhile is given back this many runs at a time.
+constexpr std::size_t kMostGivenBack = 1024;
+// Shorter writes wait in buffers: the next one may change the same cluster.
+constexpr std::size_t kLongWriteBytes = std::size_t{256} << 10;
+
+// Runs work(i, worker) for every i below `count`, on up to `thread_count` threads.
+template <typename Work>
+void run_side_by_side(std::size_t count, std::size_t thread_count, const Work& work) {
+  std::atomic<std::size_t> next = 0;  // Hands out numbers; the threads' end publishes results.
+  const auto serve = [&](std::size_t worker) {
+    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+         i = next.fetch_add(1, std::memory_order_relaxed)) {
+      work(i, worker);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t worker = 1; worker < std::min(thread_count, count); ++worker) {
+    try {
+      helpers.emplace_back(serve, worker);
+    } catch (const std::system_error&) {
+      break;  // No more threads: those that there are do it.
+    }
+  }
+  serve(0);
+  for (std::thread& helper : helpers) helper.join();
+}
+
+}  // namespace
+
+Result<void> ClusterFile::begin_change() {
+  if (!is_writable_) return fail(EBADF);
+  if (is_broken_) return fail(EIO);
+  if (free_) return {};
+  if (packers_.empty()) {
+    for (unsigned i = 0; i < std::max(1U, limits_.thread_count); ++i) {
+      auto packer = ClusterPacker::make(root_.cluster);
+      if (!packer) return fail(packer.error().code);
+      packers_.push_back(*std::move(packer));
+      packed_.emplace_back(cluster_bytes());
+    }
+  }
+  return take_used_blocks();
+}
+
+Result<void> ClusterFile::write(std::uint64_t offset, ConstBytes bytes) {
+  if (offset > kMostContentBytes || bytes.size() > kMostContentBytes - offset) return fail(EFBIG);
+  if (auto begun = begin_change(); !begun) return begun;
+  while (!bytes.empty()) {
+    const bool is_long = offset % cluster_bytes() == 0 && bytes.size() >= cluster_bytes() &&
+                         bytes.size() >= kLongWriteBytes;
+    const auto written = is_long ? write_whole(offset, bytes) : write_in_cluster(offset, bytes);
+    if (!written) return fail(written.error().code);
+    offset += *written;
+    bytes = bytes.subspan(*written);
+  }
+  return {};
+}
+
+// The whole clusters at the front of `bytes`, one batch of them. Returns: their bytes.
+Result<std::size_t> ClusterFile::write_whole(std::uint64_t offset, ConstBytes bytes) {
+  const std::size_t count = std::min(batch_count(), bytes.size() / cluster_bytes());
+  std::vector<PendingCluster> pending(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    pending[i] = {offset / cluster_bytes() + i,
+                  bytes.subspan(i * cluster_bytes(), cluster_bytes())};
+  }
+  auto written = write_clusters(pending, [&](std::size_t i) {
+    buffers_.forget(pending[i].cluster);
+    size_bytes_ = std::max(size_bytes_, (pending[i].cluster + 1) * cluster_bytes());
+  });
+  if (!written) return fail(written.error().code);
+  return count * cluster_bytes();
+}
+
+// What of `bytes` falls into one cluster. Returns: how much that is.
+Result<std::size_t> ClusterFile::write_in_cluster(std::uint64_t offset, ConstBytes bytes) {
+  const std::uint64_t cluster = offset / cluster_bytes();
+  const std::size_t begin = offset % cluster_bytes();
+  const std::size_t part_bytes = std::min(cluster_bytes() - begin, bytes.size());
+  const std::size_t end = begin + part_bytes;
+  // What was there is not needed when all of it is written over.
+  const bool needs_content = begin != 0 || end < used_bytes(cluster);
+  const auto found = buffer(cluster, needs_content);
+  if (!found) return fail(found.error().code);
+  std::vector<std::byte>& content = (*found)->content;
+  std::memcpy(&content[begin], bytes.data(), part_bytes);
+  if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
+  (*found)->has_changed = true;
+  size_bytes_ = std::max(size_bytes_, offset + part_bytes);
+  return part_bytes;
+}
+
+// Zeros in a part of a cluster; a hole stays one.
+Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes) {
+  if (buffers_.find(cluster) == nullptr) {
+    const auto entry = map_.find(*storage_, cluster);
+    if (!entry) return fail(entry.error().code);
+    if (entry->is_hole()) return {};
+  }
+  const auto found = buffer(cluster, true);
+  if (!found) return fail(found.error().code);
+  std::memset(&(*found)->content[begin], 0, bytes);
+  (*found)->has_changed = true;
+  return {};
+}
+
+Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
+  if (size_bytes > kMostContentBytes) return fail(EFBIG);
+  if (auto begun = begin_change(); !begun) return begun;
+  if (size_bytes < size_bytes_) {
+    const std::uint64_t cluster = size_bytes / cluster_bytes();
+    const std::size_t kept_bytes = size_bytes % cluster_bytes();
+    if (kept_bytes != 0) {
+      // Bytes behind the end are always zeros; and a cluster that is partial now becomes raw.
+      auto cleared = clear_part(cluster, kept_bytes, cluster_bytes() - kept_bytes);
+      if (!cleared) return cleared;
+    }
+    const std::uint64_t first_gone = cluster + (kept_bytes != 0 ? 1 : 0);
+    auto cut = map_.cut(*storage_, first_gone, [&](const MapEntry& entry) { drop(entry); });
+    if (!cut) return cut;
+    buffers_.forget_from(first_gone);
+  }
+  size_bytes_ = size_bytes;
+  return {};
+}
+
+Result<void> ClusterFile::punch_cluster(std::uint64_t cluster) {
+  const auto entry = map_.find(*storage_, cluster);
+  if (!entry) return fail(entry.error().code);
+  if (!entry->is_hole()) {
+    const auto old = map_.replace(*storage_, cluster, {});
+    if (!old) return fail(old.error().code);
+    drop(*old);
+  }
+  buffers_.forget(cluster);
+  return {};
+}
+
+Result<void> ClusterFile::punch(std::uint64_t offset, std::uint64_t bytes) {
+  if (auto begun = begin_change(); !begun) return begun;
+  if (offset >= size_bytes_) return {};
+  const std::uint64_t end = offset + std::min(bytes, size_bytes_ - offset);
+  while (offset < end) {
+    const std::uint64_t cluster = offset / cluster_bytes();
+    const std::size_t begin = offset % cluster_bytes();
+    const auto part_bytes = std::min<std::uint64_t>(cluster_bytes() - begin, end - offset);
+    if (begin == 0 && part_bytes == used_bytes(cluster)) {
+      if (auto punched = punch_cluster(cluster); !punched) return punched;
+    } else {
+      if (auto cleared = clear_part(cluster, begin, part_bytes); !cleared) return cleared;
+    }
+    offset += part_bytes;
+  }
+  return {};
+}
+
+std::size_t ClusterFile::batch_count() const {
+  return std::max<std::size_t>(std::max(1U, limits_.thread_count), kBatchBytes / cluster_bytes());
+}
+
+Result<void> ClusterFile::flush() {
+  const std::vector<ClusterBuffer*> changed = buffers_.changed();
+  for (std::size_t begin = 0; begin < changed.size(); begin += batch_count()) {
+    std::vector<PendingCluster> pending(std::min(batch_count(), changed.size() - begin));
+    for (std::size_t i = 0; i < pending.size(); ++i) {
+      const ClusterBuffer& each = *changed[begin + i];
+      const std::size_t used = used_bytes(each.cluster);
+      // The last, partial cluster stays raw, even if it has as many blocks as a whole one.
+      pending[i] = {each.cluster, ConstBytes(each.content).first(round_up(used, kPageBytes)),
+                    used == cluster_bytes()};
+    }
+    auto written =
+        write_clusters(pending, [&](std::size_t i) { changed[begin + i]->has_changed = false; });
+    if (!written) return written;
+  }
+  return {};
+}
+
+// Each thread packs and writes; entries are published in order afterwards, by the caller's.
+Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
+                                         const Published& published) {
+  Mutex free_mutex;
+  std::vector<Result<MapEntry>> stored(batch.size());
+  run_side_by_side(batch.size(), packers_.size(), [&](std::size_t i, std::size_t worker) {
+    stored[i] = store_cluster(batch[i], worker, free_mutex);
+  });
+  int first_code = 0;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Result<void> done =
+        stored[i] ? publish(batch[i].cluster, *stored[i]) : fail(stored[i].error().code);
+    if (done)
+      published(i);
+    else if (first_code == 0)
+      first_code = done.error().code;
+  }
+  if (given_back_.size() > kMostGivenBack) give_space_back();
+  if (first_code != 0) return fail(first_code);
+  return {};
+}
+
+// Build: into blocks that nothing names. free_mutex guards free_ while threads do this.
+Result<MapEntry> ClusterFile::store_cluster(const PendingCluster& pending, std::size_t worker,
+                                            Mutex& free_mutex) {
+  UZ_CHECK(!pending.content.empty());
+  ConstBytes blocks = pending.content;
+  MapEntry entry;
+  entry.kind = EntryKind::Raw;
+  if (pending.is_whole) {
+    if (const auto packed = packers_[worker].pack(pending.content, packed_[worker])) {
+      blocks = ConstBytes(packed_[worker]).first(*packed * kPageBytes);
+      entry.kind = EntryKind::Packed;
+    }
+  }
+  entry.checksum = entry_checksum(pending.cluster, blocks);
+  entry.block_count = static_cast<std::uint16_t>(blocks.size() / kPageBytes);
+  {
+    const MutexLock lock(free_mutex);
+    entry.first_block = free_->take(entry.block_count);
+  }
+  if (auto written = storage_->write(entry.first_block * kPageBytes, blocks); !written) {
+    const MutexLock lock(free_mutex);
+    free_->give_back(entry.first_block, entry.block_count);
+    return fail(written.error().code);
+  }
+  return entry;
+}
+
+// Publish, free: the old blocks stay until a root that does not have them is safe.
+Result<void> ClusterFile::publish(std::uint64_t cluster, const MapEntry& entry) {
+  fresh_.insert(entry.first_block);
+  const auto old = map_.replace(*storage_, cluster, entry);
+  if (!old) {
+    drop(entry);
+    return fail(old.error().code);
+  }
+  drop(*old);
+  return {};
+}
+
+void ClusterFile::drop(const MapEntry& entry) {
+  if (entry.is_hole()) return;
+  const Run run{entry.first_block, entry.block_count};
+  if (fresh_.erase(run.first) == 0) {
+    dropped_.push_back(run);
+  } else {
+    free_->give_back(run.first, run.count);
+    given_back_.push_back(run);
+  }
+}
+
+}  // namespace uzram

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// cluster/cluster_storage.h: the file that a cluster file lies in, or a test's stand-in for it.
+//
+// What:    bytes at offsets, and the promises that crash safety rests on: what was written before a
+//          sync that succeeded survives a crash; what came after it may survive in any part.
+// Errors:  read -> EIO: beyond the end. open_cluster_storage -> EBUSY: somebody else writes to it
+//          (or, for writing, reads it); EISDIR, ENODEV: no regular file. All others: the system's.
+// Threads: reads and writes may run at the same time as each other; everything else alone.
+// Owns:    an open file with an advisory lock, shared for readers.
+// Proof:   cluster_storage_test.cc.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace uzram {
+
+class ClusterStorage {
+ public:
+  virtual ~ClusterStorage() = default;
+  [[nodiscard]] virtual Result<std::uint64_t> size_bytes() const = 0;
+  [[nodiscard]] virtual Result<void> read(std::uint64_t offset, MutableBytes out) const = 0;
+  [[nodiscard]] virtual Result<void> write(std::uint64_t offset, ConstBytes bytes) = 0;
+  [[nodiscard]] virtual Result<void> sync() = 0;
+  [[nodiscard]] virtual Result<void> set_size(std::uint64_t bytes) = 0;
+  // Gives space back; the stretch reads as zeros or as before. What cannot be given back stays.
+  [[nodiscard]] virtual Result<void> punch(std::uint64_t offset, std::uint64_t bytes) = 0;
+  // Sets space aside, so that writing there does not run out of it.
+  [[nodiscard]] virtual Result<void> set_aside(std::uint64_t offset, std::uint64_t bytes) = 0;
+};
+
+enum class StorageMode {
+  Read,
+  Write,
+  Create,  // Makes a new file, and fails with EEXIST where there is one.
+};
+
+[[nodiscard]] Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& path,
+                                                                           StorageMode mode);
+
+}  // namespace uzram
