@@ -18,6 +18,8 @@ import f2fs_images as f2fs  # noqa: E402
 import guest  # noqa: E402
 from uzram_daemon import uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 # Folder: mount options. With log size 2 to 8, with checksums and without.
 MOUNTS = {
     "lzo": "compress_algorithm=lzo,compress_log_size=2",
