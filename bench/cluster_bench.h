@@ -2,12 +2,12 @@
 // bench/cluster_bench.h: what a cluster file costs above the codec alone.
 //
 // What:   the corpus packed into a new cluster file, to its last sync, against the codec that packs
-//         the same clusters, one after the other, into a small hot buffer; both on one thread and on
-//         two. Reads of 4 KiB from clusters that no buffer has, against the codec that unpacks the
-//         same clusters as a whole, in the same order, to the buffers of a ring that is as large as
-//         the file's. Reads of 4 KiB from buffers. The space that the file saves in its file system,
-//         against f2fs's rule on what the codec made of each cluster. Rounds take turns.
-// Units:  seconds for all of the corpus that was packed; nanoseconds per read; bytes.
+//         the same clusters, one after the other, into a small hot buffer; both on one thread and
+//         on two. Reads of 4 KiB from clusters that no buffer has, against the codec that unpacks
+//         the same clusters as a whole, in the same order, into one hot buffer. Reads of 4 KiB from
+//         buffers. The space that the file saves in its file system, against f2fs's rule on what
+//         the codec made of each cluster. Rounds take turns.
+// Units:  seconds for all of the content; nanoseconds per read; bytes.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

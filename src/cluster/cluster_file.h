@@ -109,12 +109,13 @@ class ClusterFile {
   Result<void> make_unpacker() UZ_EXCLUDES(mutex_);
   Result<void> begin_change() UZ_REQUIRES(mutex_);
   Result<void> take_used_blocks() UZ_REQUIRES(mutex_);
-  Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content) UZ_REQUIRES(mutex_);
-  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out)
+  Result<ClusterBuffer*> buffer(std::uint64_t cluster, std::size_t wanted_bytes)
       UZ_REQUIRES(mutex_);
+  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out,
+                               std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<void> read_whole(std::uint64_t cluster, MutableBytes out) UZ_REQUIRES(mutex_);
-  Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content)
-      UZ_REQUIRES(mutex_);
+  Result<std::size_t> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content,
+                           std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<ClusterFileTotals> count_clusters() UZ_REQUIRES(mutex_);
   [[nodiscard]] std::size_t batch_count() const;
   Result<void> write_changed() UZ_REQUIRES(mutex_);
@@ -156,6 +157,7 @@ class ClusterFile {
   ClusterMap map_ UZ_GUARDED_BY(mutex_);
   ClusterBuffers buffers_ UZ_GUARDED_BY(mutex_);
   std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
+  std::uint64_t read_end_ UZ_GUARDED_BY(mutex_) = 0;  // Where the last read ended.
   // Blocks that were read to be unpacked.
   std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 

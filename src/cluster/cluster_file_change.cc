@@ -70,11 +70,12 @@ Result<std::size_t> ClusterFile::write_in_cluster(std::uint64_t offset, ConstByt
   const std::size_t end = begin + part_bytes;
   // What was there is not needed when all of it is written over.
   const bool needs_content = begin != 0 || end < used_bytes(cluster);
-  const auto found = buffer(cluster, needs_content);
+  const auto found = buffer(cluster, needs_content ? cluster_bytes() : 0);
   if (!found) return fail(found.error().code);
   std::vector<std::byte>& content = (*found)->content;
   std::memcpy(&content[begin], bytes.data(), part_bytes);
   if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
+  (*found)->ready_bytes = cluster_bytes();
   (*found)->has_changed = true;
   size_bytes_ = std::max(size_bytes_, offset + part_bytes);
   return part_bytes;
@@ -87,7 +88,7 @@ Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, s
     if (!entry) return fail(entry.error().code);
     if (entry->is_hole()) return {};
   }
-  const auto found = buffer(cluster, true);
+  const auto found = buffer(cluster, cluster_bytes());
   if (!found) return fail(found.error().code);
   std::memset(&(*found)->content[begin], 0, bytes);
   (*found)->has_changed = true;

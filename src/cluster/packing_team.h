@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// cluster/packing_team.h: several threads that pack clusters, and one of them at a time that writes.
+// cluster/packing_team.h: threads that pack clusters, and one of them at a time that writes.
 //
 // What:    takes clusters, packs them in chunks of neighbours, and hands each chunk to its caller's
 //          function, one after the other. Whoever has packed a chunk while nobody writes does it,
 //          and writes what the others finish meanwhile: a file's writes wait for each other anyway,
 //          and those who would wait go on packing. Not here: where blocks lie (cluster_file.h).
-// Shapes:  a chunk is 128 KiB of content, or one cluster: more would not stay in a processor's cache
-//          until it is written, less costs calls of the system.
+// Shapes:  a chunk is 128 KiB of content, or one cluster: more would not stay in the processor's
+//          cache until it is written, less costs calls of the system.
 // Threads: run, by one caller at a time. Its helpers end before it returns.
 // Memory:  a packer for each thread; two chunks' room for each of several threads.
 // Proof:   packing_team_test.cc.
