@@ -34,6 +34,7 @@ ClusterFile::ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterF
     : storage_(std::move(storage)),
       is_writable_(is_writable),
       limits_(limits),
+      options_(root.cluster),
       root_(root),
       size_bytes_(root.size_bytes),
       map_(root.depth, root.top),
@@ -66,13 +67,29 @@ Result<std::unique_ptr<ClusterFile>> ClusterFile::open(std::unique_ptr<ClusterSt
 }
 
 Result<void> ClusterFile::make_unpacker() {
-  auto unpacker = ClusterUnpacker::make(root_.cluster.algorithm);
+  auto unpacker = ClusterUnpacker::make(options_.algorithm);
   if (!unpacker) return fail(unpacker.error().code);
+  const MutexLock lock(mutex_);
   unpacker_ = *std::move(unpacker);
   return {};
 }
 
+std::uint64_t ClusterFile::size_bytes() const {
+  const MutexLock lock(mutex_);
+  return size_bytes_;
+}
+
+bool ClusterFile::is_reserved() const {
+  const MutexLock lock(mutex_);
+  return root_.is_reserved;
+}
+
 std::uint64_t ClusterFile::cluster_count() const {
+  const MutexLock lock(mutex_);
+  return count_of_clusters();
+}
+
+std::uint64_t ClusterFile::count_of_clusters() const {
   return size_bytes_ / cluster_bytes() + (size_bytes_ % cluster_bytes() != 0 ? 1 : 0);
 }
 
@@ -109,7 +126,7 @@ Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, bool needs_con
   }
   ClusterBuffer* added = buffers_.add(cluster);
   if (added == nullptr) {
-    if (auto flushed = flush(); !flushed) return fail(flushed.error().code);
+    if (auto flushed = write_changed(); !flushed) return fail(flushed.error().code);
     added = buffers_.add(cluster);
     UZ_CHECK(added != nullptr);
   }
@@ -141,6 +158,7 @@ Result<void> ClusterFile::read_whole(std::uint64_t cluster, MutableBytes out) {
 }
 
 Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
+  const MutexLock lock(mutex_);
   if (offset >= size_bytes_) return std::size_t{0};
   out = out.first(std::min<std::uint64_t>(out.size(), size_bytes_ - offset));
   std::size_t done = 0;
@@ -158,6 +176,7 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
 }
 
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
+  const MutexLock lock(mutex_);
   if (offset >= size_bytes_) return size_bytes_;
   const std::uint64_t cluster = offset / cluster_bytes();
   const auto stored = map_.next(*storage_, cluster);
@@ -166,11 +185,12 @@ Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   for (const ClusterBuffer* const each : buffers_.changed()) {
     if (each->cluster >= cluster) next = std::min(next, each->cluster);
   }
-  if (next >= cluster_count()) return size_bytes_;
+  if (next >= count_of_clusters()) return size_bytes_;
   return std::max(offset, next * cluster_bytes());
 }
 
 Result<void> ClusterFile::visit_clusters(const VisitCluster& visit) {
+  const MutexLock lock(mutex_);
   return map_.walk(*storage_, [&](std::uint64_t first, const MapEntry& entry) -> Result<void> {
     if (entry.kind != EntryKind::Map) visit(first, entry);
     return {};
@@ -178,9 +198,15 @@ Result<void> ClusterFile::visit_clusters(const VisitCluster& visit) {
 }
 
 Result<ClusterFileTotals> ClusterFile::totals() {
+  const MutexLock lock(mutex_);
+  return count_clusters();
+}
+
+Result<ClusterFileTotals> ClusterFile::count_clusters() {
   ClusterFileTotals sum;
-  const auto walked =
-      map_.walk(*storage_, [&](std::uint64_t first, const MapEntry& entry) -> Result<void> {
+  const auto walked = map_.walk(
+      *storage_,
+      [&](std::uint64_t first, const MapEntry& entry) UZ_REQUIRES(mutex_) -> Result<void> {
         if (entry.kind == EntryKind::Map) {
           ++sum.map_blocks;
           return {};
@@ -196,13 +222,14 @@ Result<ClusterFileTotals> ClusterFile::totals() {
 
 Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
                                           const std::function<void(std::uint64_t)>& advance) {
+  const MutexLock lock(mutex_);
   std::uint64_t fault_count = 0;
   std::vector<std::byte> content(cluster_bytes());
   const auto walked = map_.walk(
       *storage_,
-      [&](std::uint64_t cluster, const MapEntry& entry) -> Result<void> {
+      [&](std::uint64_t cluster, const MapEntry& entry) UZ_REQUIRES(mutex_) -> Result<void> {
         if (entry.kind == EntryKind::Map) return {};
-        const bool is_inside = cluster < cluster_count();
+        const bool is_inside = cluster < count_of_clusters();
         if (!is_inside || !load(cluster, entry, content)) {
           ++fault_count;
           fault(cluster, 1);
@@ -210,9 +237,9 @@ Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
         advance(used_bytes(cluster));
         return {};
       },
-      [&](std::uint64_t cluster, const MapEntry&) {
+      [&](std::uint64_t cluster, const MapEntry&) UZ_REQUIRES(mutex_) {
         ++fault_count;
-        fault(cluster, cluster_count() - std::min(cluster, cluster_count()));
+        fault(cluster, count_of_clusters() - std::min(cluster, count_of_clusters()));
       });
   if (!walked) return fail(walked.error().code);
   return fault_count;

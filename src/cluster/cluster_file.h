@@ -10,11 +10,14 @@
 //          opened for reading; EFBIG; ENOSPC and others of the storage: what was there before is
 //          still there, in memory and in the file. A sync that the storage fails ends writing: EIO
 //          from then on; reads go on, and the next one who opens the file sees the last whole sync.
-// Threads: one at a time. Packing uses as many as the limits say, which end with each call.
+// Threads: any, at once; each call happens as a whole, one after the other, and may block for as
+//          long as others read, pack and sync. What visit_clusters and verify call must not use the
+//          file. Packing uses as many threads as the limits say, which end with each call.
 // Owns:    its storage. What was not synced when it is destroyed is lost.
 // Laws:    3: nothing that the last synced root reaches is written over.
 // Proof:   cluster_file_test.cc, cluster_file_crash_test.cc (a crash at every write, with any part
-//          of what was not synced), cluster_file_model_test.cc, cluster_file_fuzz.cc.
+//          of what was not synced), cluster_file_model_test.cc, cluster_file_thread_test.cc,
+//          cluster_file_fuzz.cc.
 #pragma once
 
 #include <functional>
@@ -53,10 +56,10 @@ class ClusterFile {
   [[nodiscard]] static Result<std::unique_ptr<ClusterFile>> open(
       std::unique_ptr<ClusterStorage> storage, StorageMode mode, const ClusterFileLimits& limits);
 
-  [[nodiscard]] std::uint64_t size_bytes() const { return size_bytes_; }
-  [[nodiscard]] const ClusterOptions& options() const { return root_.cluster; }
+  [[nodiscard]] std::uint64_t size_bytes() const;
+  [[nodiscard]] const ClusterOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t cluster_count() const;
-  [[nodiscard]] bool is_reserved() const { return root_.is_reserved; }
+  [[nodiscard]] bool is_reserved() const;
 
   // Returns: where the next content begins that is no hole, at or behind `offset`; the size when
   // there is none.
@@ -110,52 +113,70 @@ class ClusterFile {
   ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterFileRoot& root,
               bool is_writable, const ClusterFileLimits& limits);
 
-  Result<void> make_unpacker();
-  Result<void> begin_change();
-  Result<void> take_used_blocks();
-  Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content);
-  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out);
-  Result<void> read_whole(std::uint64_t cluster, MutableBytes out);
-  Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content);
+  Result<void> make_unpacker() UZ_EXCLUDES(mutex_);
+  Result<void> begin_change() UZ_REQUIRES(mutex_);
+  Result<void> take_used_blocks() UZ_REQUIRES(mutex_);
+  Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content) UZ_REQUIRES(mutex_);
+  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out)
+      UZ_REQUIRES(mutex_);
+  Result<void> read_whole(std::uint64_t cluster, MutableBytes out) UZ_REQUIRES(mutex_);
+  Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content)
+      UZ_REQUIRES(mutex_);
+  Result<ClusterFileTotals> count_clusters() UZ_REQUIRES(mutex_);
   [[nodiscard]] std::size_t batch_count() const;
+  Result<void> write_changed() UZ_REQUIRES(mutex_);
   // Packs and writes; says which are done. Others may be done after one that fails.
   using Published = std::function<void(std::size_t)>;
-  Result<void> write_clusters(std::span<const PendingCluster> batch, const Published& published);
+  Result<void> write_clusters(std::span<const PendingCluster> batch, const Published& published)
+      UZ_REQUIRES(mutex_);
+  // Runs on helpers, while the one who waits for them holds mutex_: each has a packer to itself,
+  // and free_mutex guards free_ between them.
   Result<MapEntry> store_cluster(const PendingCluster& pending, std::size_t worker,
-                                 Mutex& free_mutex);
-  Result<void> publish(std::uint64_t cluster, const MapEntry& entry);
-  Result<std::size_t> write_whole(std::uint64_t offset, ConstBytes bytes);
-  Result<std::size_t> write_in_cluster(std::uint64_t offset, ConstBytes bytes);
-  Result<void> clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes);
-  Result<void> punch_cluster(std::uint64_t cluster);
-  void drop(const MapEntry& entry);
-  Result<void> write_root();
-  void give_space_back();
-  Result<void> top_up_reserve();
+                                 Mutex& free_mutex) UZ_NO_THREAD_SAFETY_ANALYSIS;
+  Result<void> publish(std::uint64_t cluster, const MapEntry& entry) UZ_REQUIRES(mutex_);
+  Result<std::size_t> write_whole(std::uint64_t offset, ConstBytes bytes) UZ_REQUIRES(mutex_);
+  Result<std::size_t> write_in_cluster(std::uint64_t offset, ConstBytes bytes) UZ_REQUIRES(mutex_);
+  Result<void> clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes)
+      UZ_REQUIRES(mutex_);
+  Result<void> punch_cluster(std::uint64_t cluster) UZ_REQUIRES(mutex_);
+  void drop(const MapEntry& entry) UZ_REQUIRES(mutex_);
+  Result<void> make_safe() UZ_REQUIRES(mutex_);
+  Result<void> write_root() UZ_REQUIRES(mutex_);
+  void give_space_back() UZ_REQUIRES(mutex_);
+  void give_all_free_back() UZ_REQUIRES(mutex_);
+  Result<void> top_up_reserve() UZ_REQUIRES(mutex_);
 
-  [[nodiscard]] std::size_t cluster_bytes() const { return root_.cluster.cluster_bytes(); }
+  [[nodiscard]] std::size_t cluster_bytes() const { return options_.cluster_bytes(); }
+  [[nodiscard]] std::uint64_t count_of_clusters() const UZ_REQUIRES(mutex_);
   // How many bytes of the content a cluster has.
-  [[nodiscard]] std::size_t used_bytes(std::uint64_t cluster) const;
+  [[nodiscard]] std::size_t used_bytes(std::uint64_t cluster) const UZ_REQUIRES(mutex_);
 
+  // Constant after construction.
   const std::unique_ptr<ClusterStorage> storage_;
   const bool is_writable_;
   const ClusterFileLimits limits_;
-  ClusterFileRoot root_;  // The newest one in the storage.
-  std::uint64_t size_bytes_;
-  ClusterMap map_;
-  ClusterBuffers buffers_;
-  std::optional<ClusterUnpacker> unpacker_;
-  std::vector<std::byte> stored_;  // Blocks that were read to be unpacked.
+  const ClusterOptions options_;
+
+  mutable Mutex mutex_;
+  // Guarded by mutex_.
+  ClusterFileRoot root_ UZ_GUARDED_BY(mutex_);  // The newest one in the storage.
+  std::uint64_t size_bytes_ UZ_GUARDED_BY(mutex_);
+  ClusterMap map_ UZ_GUARDED_BY(mutex_);
+  ClusterBuffers buffers_ UZ_GUARDED_BY(mutex_);
+  std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
+  // Blocks that were read to be unpacked.
+  std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 
   // Of who writes.
-  bool is_broken_ = false;
-  std::optional<FreeBlocks> free_;
-  std::vector<Run> dropped_;     // Free once the next root is safe.
-  std::vector<Run> given_back_;  // Free already; their space may still be taken.
-  std::unordered_set<std::uint64_t>
-      fresh_;                           // First blocks of runs that no root in the storage has.
-  std::vector<ClusterPacker> packers_;  // One a thread.
-  std::vector<std::vector<std::byte>> packed_;  // One a thread.
+  bool is_broken_ UZ_GUARDED_BY(mutex_) = false;
+  std::optional<FreeBlocks> free_ UZ_GUARDED_BY(mutex_);
+  std::vector<Run> dropped_ UZ_GUARDED_BY(mutex_);  // Free once the next root is safe.
+  // Free already; their space may still be taken.
+  std::vector<Run> given_back_ UZ_GUARDED_BY(mutex_);
+  // First blocks of runs that no root in the storage has.
+  std::unordered_set<std::uint64_t> fresh_ UZ_GUARDED_BY(mutex_);
+  std::vector<ClusterPacker> packers_ UZ_GUARDED_BY(mutex_);          // One a thread.
+  std::vector<std::vector<std::byte>> packed_ UZ_GUARDED_BY(mutex_);  // One a thread.
 };
 
 }  // namespace uzram

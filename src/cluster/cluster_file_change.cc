@@ -49,7 +49,7 @@ Result<void> ClusterFile::begin_change() {
   if (free_) return {};
   if (packers_.empty()) {
     for (unsigned i = 0; i < std::max(1U, limits_.thread_count); ++i) {
-      auto packer = ClusterPacker::make(root_.cluster);
+      auto packer = ClusterPacker::make(options_);
       if (!packer) return fail(packer.error().code);
       packers_.push_back(*std::move(packer));
       packed_.emplace_back(cluster_bytes());
@@ -59,6 +59,7 @@ Result<void> ClusterFile::begin_change() {
 }
 
 Result<void> ClusterFile::write(std::uint64_t offset, ConstBytes bytes) {
+  const MutexLock lock(mutex_);
   if (offset > kMostContentBytes || bytes.size() > kMostContentBytes - offset) return fail(EFBIG);
   if (auto begun = begin_change(); !begun) return begun;
   while (!bytes.empty()) {
@@ -80,7 +81,7 @@ Result<std::size_t> ClusterFile::write_whole(std::uint64_t offset, ConstBytes by
     pending[i] = {offset / cluster_bytes() + i,
                   bytes.subspan(i * cluster_bytes(), cluster_bytes())};
   }
-  auto written = write_clusters(pending, [&](std::size_t i) {
+  auto written = write_clusters(pending, [&](std::size_t i) UZ_REQUIRES(mutex_) {
     buffers_.forget(pending[i].cluster);
     size_bytes_ = std::max(size_bytes_, (pending[i].cluster + 1) * cluster_bytes());
   });
@@ -121,6 +122,7 @@ Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, s
 }
 
 Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
+  const MutexLock lock(mutex_);
   if (size_bytes > kMostContentBytes) return fail(EFBIG);
   if (auto begun = begin_change(); !begun) return begun;
   if (size_bytes < size_bytes_) {
@@ -132,7 +134,8 @@ Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
       if (!cleared) return cleared;
     }
     const std::uint64_t first_gone = cluster + (kept_bytes != 0 ? 1 : 0);
-    auto cut = map_.cut(*storage_, first_gone, [&](const MapEntry& entry) { drop(entry); });
+    auto cut = map_.cut(*storage_, first_gone,
+                        [&](const MapEntry& entry) UZ_REQUIRES(mutex_) { drop(entry); });
     if (!cut) return cut;
     buffers_.forget_from(first_gone);
   }
@@ -153,6 +156,7 @@ Result<void> ClusterFile::punch_cluster(std::uint64_t cluster) {
 }
 
 Result<void> ClusterFile::punch(std::uint64_t offset, std::uint64_t bytes) {
+  const MutexLock lock(mutex_);
   if (auto begun = begin_change(); !begun) return begun;
   if (offset >= size_bytes_) return {};
   const std::uint64_t end = offset + std::min(bytes, size_bytes_ - offset);
@@ -175,6 +179,11 @@ std::size_t ClusterFile::batch_count() const {
 }
 
 Result<void> ClusterFile::flush() {
+  const MutexLock lock(mutex_);
+  return write_changed();
+}
+
+Result<void> ClusterFile::write_changed() {
   const std::vector<ClusterBuffer*> changed = buffers_.changed();
   for (std::size_t begin = 0; begin < changed.size(); begin += batch_count()) {
     std::vector<PendingCluster> pending(std::min(batch_count(), changed.size() - begin));
@@ -214,7 +223,7 @@ Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
   return {};
 }
 
-// Build: into blocks that nothing names. free_mutex guards free_ while threads do this.
+// Build: into blocks that nothing names.
 Result<MapEntry> ClusterFile::store_cluster(const PendingCluster& pending, std::size_t worker,
                                             Mutex& free_mutex) {
   UZ_CHECK(!pending.content.empty());

@@ -56,9 +56,9 @@ INSTANTIATE_TEST_SUITE_P(
                     ModelRun{{.algorithm = ClusterAlgorithm::LzoRle, .log_pages = 4}, 600'000, 1},
                     ModelRun{{.log_pages = 8}, 5'000'000, 1}));
 
-class ClusterFileThread : public ClusterFileModel {};
+class ClusterFileThreadModel : public ClusterFileModel {};
 
-TEST_P(ClusterFileThread, PacksOnTwoThreads) {
+TEST_P(ClusterFileThreadModel, PacksOnTwoThreads) {
   const ModelRun& run = GetParam();
   const auto disk = std::make_shared<MemoryDisk>();
   auto file = ClusterFile::create(std::make_unique<MemoryStorage>(disk), run.options,
@@ -70,7 +70,7 @@ TEST_P(ClusterFileThread, PacksOnTwoThreads) {
   EXPECT_TRUE(read_whole(*open_bytes(disk->durable)) == content);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ClusterFileThread,
+INSTANTIATE_TEST_SUITE_P(Kinds, ClusterFileThreadModel,
                          testing::Values(ModelRun{{}, 3'000'000, 2},
                                          ModelRun{{.log_pages = 8}, 3'000'000, 3}));
 

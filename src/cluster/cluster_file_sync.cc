@@ -26,8 +26,7 @@ Result<void> ClusterFile::take_used_blocks() {
     (void)top_up_reserve();  // As far as there is space: what lacks may not be needed.
     return {};
   }
-  for (const auto& [first, count] : free_->runs()) given_back_.push_back({first, count});
-  give_space_back();
+  give_all_free_back();
   return {};
 }
 
@@ -51,12 +50,18 @@ Result<void> ClusterFile::write_root() {
 }
 
 Result<void> ClusterFile::sync() {
+  const MutexLock lock(mutex_);
+  return make_safe();
+}
+
+Result<void> ClusterFile::make_safe() {
   if (!is_writable_ || !free_) return {};
   if (is_broken_) return fail(EIO);
-  if (auto flushed = flush(); !flushed) return flushed;
+  if (auto flushed = write_changed(); !flushed) return flushed;
   if (!map_.has_changed() && size_bytes_ == root_.size_bytes) return {};
   auto written = map_.write_changed(
-      *storage_, [&] { return free_->take(1); }, [&](const MapEntry& entry) { drop(entry); });
+      *storage_, [&]() UZ_REQUIRES(mutex_) { return free_->take(1); },
+      [&](const MapEntry& entry) UZ_REQUIRES(mutex_) { drop(entry); });
   if (!written) return written;
   if (auto rooted = write_root(); !rooted) return rooted;
   fresh_.clear();
@@ -98,11 +103,16 @@ void ClusterFile::give_space_back() {
   given_back_.clear();
 }
 
+void ClusterFile::give_all_free_back() {
+  for (const auto& [first, count] : free_->runs()) given_back_.push_back({first, count});
+  give_space_back();
+}
+
 // As many free blocks as the content takes unpacked, with space behind them: all of it may be
 // written anew, beside the old, before a sync lets the old go.
 Result<void> ClusterFile::top_up_reserve() {
   given_back_.clear();
-  const auto sum = totals();
+  const auto sum = count_clusters();
   if (!sum) return fail(sum.error().code);
   const std::uint64_t wanted = sum->content_blocks + sum->map_blocks + kMostMapDepth;
   if (free_->free_count() < wanted) free_->extend(wanted - free_->free_count());
@@ -114,11 +124,11 @@ Result<void> ClusterFile::top_up_reserve() {
 }
 
 Result<void> ClusterFile::reserve() {
+  const MutexLock lock(mutex_);
   if (auto begun = begin_change(); !begun) return begun;
-  if (auto synced = sync(); !synced) return synced;
+  if (auto synced = make_safe(); !synced) return synced;
   if (auto topped = top_up_reserve(); !topped) {
-    for (const auto& [first, count] : free_->runs()) given_back_.push_back({first, count});
-    give_space_back();
+    give_all_free_back();
     return topped;
   }
   if (root_.is_reserved) return {};
@@ -127,17 +137,18 @@ Result<void> ClusterFile::reserve() {
 }
 
 Result<void> ClusterFile::release() {
+  const MutexLock lock(mutex_);
   if (auto begun = begin_change(); !begun) return begun;
-  if (auto synced = sync(); !synced) return synced;
+  if (auto synced = make_safe(); !synced) return synced;
   if (!root_.is_reserved) return {};
   root_.is_reserved = false;
   if (auto rooted = write_root(); !rooted) return rooted;
-  for (const auto& [first, count] : free_->runs()) given_back_.push_back({first, count});
-  give_space_back();
+  give_all_free_back();
   return {};
 }
 
 void ClusterFile::check_invariants() {
+  const MutexLock lock(mutex_);
   if (!free_) return;
   FreeBlocks expected(kRootSlots);
   const auto walked =
