@@ -175,6 +175,19 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
   return done;
 }
 
+Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) {
+  UZ_CHECK(out.size() == cluster_bytes());
+  const MutexLock lock(mutex_);
+  return read_whole(cluster, out);
+}
+
+void ClusterFile::prepare_cluster_reads() {
+  const MutexLock lock(mutex_);
+  stored_.resize(cluster_bytes());
+  for (std::uint64_t cluster = 0; cluster < count_of_clusters(); cluster += kMapFanout)
+    (void)map_.find(*storage_, cluster);
+}
+
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   const MutexLock lock(mutex_);
   if (offset >= size_bytes_) return size_bytes_;
