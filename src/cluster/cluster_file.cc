@@ -181,11 +181,12 @@ Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) 
   return read_whole(cluster, out);
 }
 
-void ClusterFile::prepare_cluster_reads() {
+void ClusterFile::prepare_cluster_reads(std::uint64_t first, std::uint64_t count) {
   const MutexLock lock(mutex_);
   stored_.resize(cluster_bytes());
-  for (std::uint64_t cluster = 0; cluster < count_of_clusters(); cluster += kMapFanout)
-    (void)map_.find(*storage_, cluster);
+  const std::uint64_t end = std::min(first + count, count_of_clusters());
+  for (std::uint64_t each = first / kMapFanout * kMapFanout; each < end; each += kMapFanout)
+    (void)map_.find(*storage_, each);
 }
 
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {

@@ -70,8 +70,9 @@ class ClusterFile {
   // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
   // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
   [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
-  // Reads the map, and makes what unpacking needs. What is damaged is left to who reads it.
-  void prepare_cluster_reads();
+  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
+  // read, is left to who reads it.
+  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);

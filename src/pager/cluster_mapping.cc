@@ -31,7 +31,7 @@ Result<std::unique_ptr<ClusterMapping>> ClusterMapping::create(std::shared_ptr<C
   auto unwritten = SparseArray<std::atomic<std::uint64_t>>::create(
       is_shared ? cluster_count / kMaskBits + 1 : 0);
   if (!unwritten) return tl::unexpected(unwritten.error());
-  file->prepare_cluster_reads();
+  file->prepare_cluster_reads(offset / cluster_bytes, cluster_count);
   return std::unique_ptr<ClusterMapping>(
       new ClusterMapping(std::move(file), offset, page_count, sharing, std::move(*read_buffer),
                          std::move(*write_buffer), std::move(*unwritten)));

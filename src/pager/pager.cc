@@ -86,7 +86,13 @@ Result<std::uint64_t> Pager::cluster_file_bytes(const std::string& path) {
 Result<void> Pager::close_region(std::byte* start) {
   if (core_->is_child()) return fail(EPERM);
   const SignalsBlocked blocked;
-  return core_->close_region(start);
+  return core_->close_region(start, true);
+}
+
+Result<void> Pager::abandon_region(std::byte* start) {
+  if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
+  return core_->close_region(start, false);
 }
 
 Result<void> Pager::prefetch(const void* start, std::uint64_t bytes) {

@@ -177,7 +177,7 @@ class Pager {
   // sync, page_out, drop and close_region at once. Requires: offset is a multiple of 4096; no call
   // of the file by others is given memory of a region, nor interrupted by a signal handler that
   // touches one. Errors: as make_region; EINVAL no file; EACCES Shared, and the file was opened for
-  // reading; EBUSY another Shared mapping of this pager has some of these pages; EAGAIN no more
+  // reading; ENOMEM also: no room for two clusters in the limit; EBUSY another Shared mapping of this pager has some of these pages; EAGAIN no more
   // threads.
   Result<std::byte*> map_cluster_file(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
                                       std::uint64_t bytes, MapSharing sharing,
@@ -192,6 +192,9 @@ class Pager {
   // Ends a region; a Shared mapping is synced first. Requires: its start. Errors: EINVAL; EBUSY a
   // page is pinned, or is being written; those of sync: then the region stays as it is.
   Result<void> close_region(std::byte* start);
+  // The same without a sync: what the file of a Shared mapping lacks is lost. Errors: EINVAL; EBUSY
+  // a page is pinned.
+  Result<void> abandon_region(std::byte* start);
 
   // --- ranges
   // Brings pages in, as far as there is room without evicting what is pinned.

@@ -201,10 +201,13 @@ Result<void> PagerCore::keep_mapping(std::unique_ptr<ClusterMapping> mapping) {
   const MutexLock lock(write_back_mutex_);
   for (const auto& each : mappings_)
     if (each->collides_with(*mapping)) return fail(EBUSY);
+  const std::uint64_t bytes = mapping->memory_bytes();
+  const auto pages = static_cast<std::int64_t>(bytes_to_pages(bytes));
+  if (budget_.room() - pages < 2 * Budget::kLeastPages) return fail(ENOMEM);
   if (mapping->is_shared()) {
     if (const Result<void> started = start_write_back(); !started) return started;
   }
-  mapping_bytes_.fetch_add(mapping->memory_bytes(), std::memory_order_relaxed);
+  mapping_bytes_.fetch_add(bytes, std::memory_order_relaxed);
   mappings_.push_back(std::move(mapping));
   return {};
 }
@@ -219,7 +222,7 @@ void PagerCore::let_go_of_mapping(const ClusterMapping* mapping) {
   mapping_bytes_.fetch_sub(gone->memory_bytes(), std::memory_order_relaxed);
 }
 
-Result<void> PagerCore::close_region(std::byte* start) {
+Result<void> PagerCore::close_region(std::byte* start, bool is_synced) {
   if (!contains(start)) return fail(EINVAL);
   const std::uint64_t first = page_of(start);
   const Region* const region = regions_.region_of(first);
@@ -227,11 +230,15 @@ Result<void> PagerCore::close_region(std::byte* start) {
     return fail(EINVAL);
   const std::uint64_t count = region->page_count;
   const ClusterMapping* const mapping = region->mapping;
-  if (const Result<void> synced = sync({first, first + count}); !synced) return synced;
-  if (const Result<void> dropped = drop({first, first + count}); !dropped) return dropped;
+  const PageRange all{first, first + count};
+  if (is_synced) {
+    if (const Result<void> synced = sync(all); !synced) return synced;
+  }
+  if (const Result<void> dropped = forget(all, is_synced); !dropped) return dropped;
   const Result<void> closed = memory_->close_range(first, count);
   regions_.remove(first);
   if (mapping != nullptr) let_go_of_mapping(mapping);
+  note_other_bytes();
   return closed;
 }
 

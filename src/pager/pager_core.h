@@ -57,7 +57,8 @@ class PagerCore {
                                 RegionSource source);
   Result<std::byte*> add_cluster_region(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
                                         std::uint64_t bytes, MapSharing sharing, AccessHint hint);
-  Result<void> close_region(std::byte* start);
+  // `is_synced`: what files lack is written first, and nothing is lost.
+  Result<void> close_region(std::byte* start, bool is_synced);
   Result<void> set_memory_limit(std::uint64_t bytes);
   Result<void> set_page_cluster(unsigned page_cluster);
   Result<void> set_swappiness(unsigned swappiness);
@@ -239,7 +240,8 @@ class PagerCore {
   Result<void> pin_page(std::uint64_t page, bool for_write);
   void unpin_page(std::uint64_t page);
   void note_pinned(std::uint64_t page, bool is_pinned);
-  bool drop_in_cluster(std::uint64_t first, std::uint64_t count);
+  Result<void> forget(PageRange range, bool keeps_unwritten);
+  bool drop_in_cluster(std::uint64_t first, std::uint64_t count, bool keeps_unwritten);
   void populate();
 
   // --- pager_check.cc

@@ -166,7 +166,7 @@ TEST_P(PagerFileModelRun, AgreesWithPlainBytes) {
   SCOPED_TRACE("UZRAM_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
   for (const unsigned log_pages : {2U, 5U, 8U}) {
-    PagerConfig config = PagerFileFixture::config(kLeastLimitBytes);
+    PagerConfig config = PagerFileFixture::config(kLeastLimitBytes + 3 * (kPageBytes << log_pages));
     config.compressor_threads = static_cast<unsigned>(random.below(3));
     config.page_cluster = static_cast<unsigned>(random.below(5));
     config.has_vma_readahead = random.below(2) == 0;

@@ -278,12 +278,21 @@ TEST_P(PagerFile, ADeviceThatFailsIsAnErrorOfTheSync) {
   UZ_MAKE_PAGER(*this, alone());
   std::byte* const start = map(mapped, 64, MapSharing::Shared);
   fill(start, 64, 1000);
-  mapped.disk->changes_until_failure = 3;
+  put_away(start, 64);
+  ASSERT_TRUE(mapped.file->flush());
+  mapped.disk->changes_until_failure = 1;  // The map; then the sync fails.
   EXPECT_EQ(sync(start, 64), EIO);
   EXPECT_EQ(first_wrong(start, 64, 1000), 64U);
   put_away(start, 64);
   EXPECT_EQ(first_wrong(start, 64, 1000), 64U);
   mapped.disk->changes_until_failure.reset();
+  pager().check_invariants();
+  // The file takes no changes until it is opened anew: what it lacks can only be given up.
+  fill(start, 2, 2000);
+  ASSERT_EQ(errno_of(pager().close_region(start)), EIO);
+  EXPECT_EQ(first_wrong(start, 2, 2000), 2U);
+  EXPECT_EQ(errno_of(pager().abandon_region(start)), 0);
+  EXPECT_EQ(pager().stats().unwritten_bytes, 0U);
   pager().check_invariants();
 }
 
@@ -338,6 +347,22 @@ TEST_P(PagerFile, RefusesWhatCannotBe) {
   EXPECT_EQ(code_of(mapped, 32 * kPageBytes, kPageBytes, MapSharing::Shared), 0);
   EXPECT_EQ(code_of(mapped, 0, kPageBytes, MapSharing::Private), 0);
   EXPECT_EQ(errno_of(pager().map_cluster_file("/no/such/file", 0, 1, MapSharing::Shared)), ENOENT);
+}
+
+TEST_P(PagerFile, BuffersOfMappingsAreWithinTheLimit) {
+  const TestClusterFile large(8);
+  UZ_MAKE_PAGER(*this, alone(kLeastLimitBytes));
+  const std::uint64_t before = pager().stats().total_bytes();
+  const auto map_one = [&] {
+    return pager().map_cluster_file(large.file, 0, kPageBytes, MapSharing::Private);
+  };
+  const auto first = map_one();
+  ASSERT_TRUE(first);
+  EXPECT_GE(pager().stats().total_bytes(), before + kMebibyte);
+  ASSERT_TRUE(map_one());
+  EXPECT_EQ(errno_of(map_one()), ENOMEM) << "there must be room for pages";
+  ASSERT_EQ(errno_of(pager().close_region(*first)), 0);
+  EXPECT_EQ(errno_of(map_one()), 0);
 }
 
 TEST_P(PagerFile, LosesNoWriteOfThreadsWhileOthersSync) {
@@ -494,6 +519,11 @@ TEST(UzramCFile, MapsSyncsAndTellsErrors) {
   EXPECT_EQ(uzram_sync(pager, &stats, 1), -1);
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(uzram_region_close(pager, start), 0);
+  void* const gone =
+      uzram_region_map_cluster_file(pager, path.c_str(), 0, 1, UZRAM_SHARED, UZRAM_HINT_RANDOM);
+  ASSERT_NE(gone, nullptr);
+  std::memset(gone, 'x', 200);
+  EXPECT_EQ(uzram_region_abandon(pager, gone), 0);
   uzram_pager_close(pager);
   auto file =
       ClusterFile::open(*open_cluster_storage(path, StorageMode::Read), StorageMode::Read, {});

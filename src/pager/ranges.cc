@@ -50,8 +50,8 @@ Result<void> PagerCore::prefetch(PageRange range) {
 }
 
 // Returns: whether no page had to stay.
-bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
-  const bool is_shared = shared_mapping_of(first) != nullptr;
+bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count, bool keeps_unwritten) {
+  const bool has_kept = keeps_unwritten && shared_mapping_of(first) != nullptr;
   std::array<PageWord, kClusterPages> words;
   std::uint64_t present = 0;
   std::uint64_t lost = 0;
@@ -62,7 +62,7 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
     const std::uint64_t bit = std::uint64_t{1} << i;
     if (words[i].pins() != 0) continue;
     // Somebody has written to it since it was written back.
-    if (is_shared && !words[i].is_lost() && differs_from_file(words[i])) continue;
+    if (has_kept && !words[i].is_lost() && differs_from_file(words[i])) continue;
     dropped |= bit;
     if (words[i].is_in_memory()) present |= bit;
     if (words[i].is_lost()) lost |= bit;
@@ -87,11 +87,15 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
 
 Result<void> PagerCore::drop(PageRange range) {
   if (const Result<void> written = write_back(range, false); !written) return written;
+  return forget(range, true);
+}
+
+Result<void> PagerCore::forget(PageRange range, bool keeps_unwritten) {
   bool is_all = true;
   for (std::uint64_t page = range.first; page < range.end;) {
     const std::uint64_t cluster_end = (page / kClusterPages + 1) * kClusterPages;
     const std::uint64_t end = std::min(range.end, cluster_end);
-    if (!drop_in_cluster(page, end - page)) is_all = false;
+    if (!drop_in_cluster(page, end - page, keeps_unwritten)) is_all = false;
     page = end;
   }
   if (!is_all) return fail(EBUSY);

@@ -131,6 +131,10 @@ int uzram_region_close(uzram_pager* pager, void* start) {
   return status_of(pager_of(pager).close_region(static_cast<std::byte*>(start)));
 }
 
+int uzram_region_abandon(uzram_pager* pager, void* start) {
+  return status_of(pager_of(pager).abandon_region(static_cast<std::byte*>(start)));
+}
+
 int uzram_prefetch(uzram_pager* pager, const void* start, uint64_t bytes) {
   return status_of(pager_of(pager).prefetch(start, bytes));
 }

@@ -83,6 +83,8 @@ void* uzram_region_map_cluster_file(uzram_pager* pager, const char* path, uint64
                                     enum uzram_hint hint);
 /* How many bytes such a file holds: 0 and *bytes, or -1. */
 int uzram_cluster_file_bytes(const char* path, uint64_t* bytes);
+/* Without a sync: what the file lacks is lost. */
+int uzram_region_abandon(uzram_pager* pager, void* start);
 int uzram_region_close(uzram_pager* pager, void* start);
 
 int uzram_prefetch(uzram_pager* pager, const void* start, uint64_t bytes);
