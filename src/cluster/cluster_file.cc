@@ -193,6 +193,20 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
   return done;
 }
 
+Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) {
+  UZ_CHECK(out.size() == cluster_bytes());
+  const MutexLock lock(mutex_);
+  return read_whole(cluster, out);
+}
+
+void ClusterFile::prepare_cluster_reads(std::uint64_t first, std::uint64_t count) {
+  const MutexLock lock(mutex_);
+  stored_.resize(cluster_bytes());
+  const std::uint64_t end = std::min(first + count, count_of_clusters());
+  for (std::uint64_t each = first / kMapFanout * kMapFanout; each < end; each += kMapFanout)
+    (void)map_.find(*storage_, each);
+}
+
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   const MutexLock lock(mutex_);
   if (offset >= size_bytes_) return size_bytes_;

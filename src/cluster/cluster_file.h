@@ -60,6 +60,7 @@ class ClusterFile {
   [[nodiscard]] std::uint64_t size_bytes() const;
   [[nodiscard]] const ClusterOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t cluster_count() const;
+  [[nodiscard]] bool is_writable() const { return is_writable_; }
   [[nodiscard]] bool is_reserved() const;
 
   // Returns: where the next content begins that is no hole, at or behind `offset`; the size when
@@ -67,6 +68,12 @@ class ClusterFile {
   [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
+  // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
+  // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
+  [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
+  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
+  // read, is left to who reads it.
+  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
