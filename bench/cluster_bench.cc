@@ -208,10 +208,7 @@ class ClusterMeasurement {
   Result<std::unique_ptr<ClusterFile>> open_file() const {
     auto storage = open_cluster_storage(file_.path(), StorageMode::Read);
     if (!storage) return fail(storage.error().code);
-    auto file = ClusterFile::open(*std::move(storage), StorageMode::Read, {});
-    if (!file) return file;
-    if (auto sum = (*file)->totals(); !sum) return fail(sum.error().code);  // Reads the map.
-    return file;
+    return ClusterFile::open(*std::move(storage), StorageMode::Read, {});
   }
 
   // One page of each packed cluster, in random order: more of them than there are buffers.
