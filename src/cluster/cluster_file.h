@@ -36,7 +36,7 @@
 namespace uzram {
 
 struct ClusterFileLimits {
-  // Of unpacked clusters. Map blocks that have not changed take up to a quarter as much, or 256 KiB.
+  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };

@@ -9,7 +9,8 @@
 // Threads: one at a time.
 // Owns:    the map blocks that were read, 6 KiB each for 256 clusters, until trim; a walk keeps
 //          none that it had to read.
-// Proof:   cluster_map_test.cc, cluster_file_model_test.cc, cluster_file_crash_test.cc, cluster_file_fuzz.cc.
+// Proof:   cluster_map_test.cc, cluster_file_model_test.cc, cluster_file_crash_test.cc,
+//          cluster_file_fuzz.cc.
 // Source:  docs/format.md.
 #pragma once
 
