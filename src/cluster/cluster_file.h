@@ -36,6 +36,7 @@
 namespace uzram {
 
 struct ClusterFileLimits {
+  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };
@@ -125,6 +126,7 @@ class ClusterFile {
                            std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<ClusterFileTotals> count_clusters() UZ_REQUIRES(mutex_);
   [[nodiscard]] std::size_t batch_count() const;
+  void trim_map() UZ_REQUIRES(mutex_);
   Result<void> write_changed() UZ_REQUIRES(mutex_);
   // Packs and writes; says which are done, in any order. Others may be done when one fails.
   using Published = std::function<void(const PendingCluster& done)>;
