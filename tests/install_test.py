@@ -9,6 +9,8 @@ import unittest
 
 from uzram_daemon import ROOT, uzram_program
 
+RUNS_BESIDE_OTHERS = True
+
 EXAMPLES = ROOT / "examples"
 SUM = sum(i // 100 for i in range((256 << 20) // 8))
 PROJECT = """cmake_minimum_required(VERSION 3.25)

@@ -11,7 +11,7 @@
 namespace uzram {
 namespace {
 
-constexpr std::array<char, 8> kRootMagic = {'u', 'z', 'r', 'a', 'm', 'c', 'f', '\0'};
+constexpr std::array<char, kRootMagicBytes> kRootMagic = {'u', 'z', 'r', 'a', 'm', 'c', 'f', '\0'};
 constexpr std::size_t kVersionOffset = 8;
 constexpr std::size_t kRootChecksumOffset = 12;
 constexpr std::size_t kGenerationOffset = 16;
@@ -65,6 +65,11 @@ Result<MapEntry> load_entry(ConstBytes place) {
   return entry;
 }
 
+bool has_root_magic(ConstBytes first_bytes) {
+  return first_bytes.size() >= kRootMagic.size() &&
+         std::memcmp(first_bytes.data(), kRootMagic.data(), kRootMagic.size()) == 0;
+}
+
 void store_root(PageBuffer slot, const ClusterFileRoot& root) {
   std::memset(slot.data(), 0, slot.size());
   std::memcpy(slot.data(), kRootMagic.data(), kRootMagic.size());
@@ -83,7 +88,7 @@ void store_root(PageBuffer slot, const ClusterFileRoot& root) {
 }
 
 Result<ClusterFileRoot> load_root(PageView slot) {
-  if (std::memcmp(slot.data(), kRootMagic.data(), kRootMagic.size()) != 0 ||
+  if (!has_root_magic(slot) ||
       load_little<std::uint32_t>(slot, kRootChecksumOffset) != root_checksum(slot)) {
     return fail(EBADMSG);
   }

@@ -50,6 +50,10 @@ void store_entry(MutableBytes place, const MapEntry& entry);
 // Errors: EBADMSG: no entry that this version writes.
 [[nodiscard]] Result<MapEntry> load_entry(ConstBytes place);
 
+// Whether these are the first bytes of a root slot, which begins every cluster file.
+[[nodiscard]] bool has_root_magic(ConstBytes first_bytes);
+inline constexpr std::size_t kRootMagicBytes = 8;
+
 void store_root(PageBuffer slot, const ClusterFileRoot& root);
 [[nodiscard]] Result<ClusterFileRoot> load_root(PageView slot);
 

@@ -5,8 +5,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "base/file_descriptor.h"
-
 namespace uzram {
 namespace {
 
@@ -95,6 +93,11 @@ Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& 
                                                              StorageMode mode) {
   FileDescriptor file(::open(path.c_str(), flags_of(mode) | O_CLOEXEC | O_NONBLOCK, 0666));
   if (!file.is_open()) return fail_errno();
+  return adopt_cluster_storage(std::move(file), mode);
+}
+
+Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(FileDescriptor file,
+                                                              StorageMode mode) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return fail_errno();
   if (S_ISDIR(status.st_mode)) return fail(EISDIR);

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 #include "base/units.h"
 
@@ -40,5 +41,8 @@ enum class StorageMode {
 
 [[nodiscard]] Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& path,
                                                                            StorageMode mode);
+// The same for a file that is open already, for reading and writing unless the mode is Read.
+[[nodiscard]] Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(FileDescriptor file,
+                                                                            StorageMode mode);
 
 }  // namespace uzram

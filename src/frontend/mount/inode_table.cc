@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/mount/inode_table.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "frontend/mount/regular_file.h"
+
+namespace uzram {
+
+Inode::Inode(FileDescriptor place, const struct stat& status)
+    : place_(std::move(place)),
+      type_(status.st_mode & S_IFMT),
+      shown_number_(status.st_ino),
+      key_{status.st_dev, status.st_ino} {}
+
+Inode::~Inode() = default;
+
+std::string Inode::path() const { return fmt::format("/proc/self/fd/{}", place_.get()); }
+
+KeptFlags Inode::flags() {
+  const MutexLock lock(flags_mutex_);
+  if (!flags_) flags_ = load_kept_flags(path());
+  return *flags_;
+}
+
+Result<void> Inode::set_flags(const KeptFlags& flags) {
+  const MutexLock lock(flags_mutex_);
+  if (flags_ == flags) return {};
+  if (auto stored = store_kept_flags(path(), flags); !stored) return stored;
+  flags_ = flags;
+  return {};
+}
+
+Inode& InodeTable::look_up(FileDescriptor place, const struct stat& status) {
+  const MutexLock lock(mutex_);
+  std::unique_ptr<Inode>& slot = inodes_[{status.st_dev, status.st_ino}];
+  if (slot == nullptr) {
+    slot = std::make_unique<Inode>(std::move(place), status);
+    prepare_(*slot);
+  }
+  ++slot->use_count_;
+  return *slot;
+}
+
+void InodeTable::hold(Inode& inode) {
+  const MutexLock lock(mutex_);
+  ++inode.use_count_;
+}
+
+void InodeTable::let_go(Inode& inode, std::uint64_t use_count) {
+  std::unique_ptr<Inode> gone;  // Its end may take long: not under the lock.
+  const MutexLock lock(mutex_);
+  UZ_CHECK(inode.use_count_ >= use_count);
+  inode.use_count_ -= use_count;
+  if (inode.use_count_ != 0) return;
+  const auto found = inodes_.find(inode.key_);
+  UZ_CHECK(found != inodes_.end());
+  gone = std::move(found->second);
+  inodes_.erase(found);
+}
+
+Result<void> InodeTable::replace(Inode& inode, const FileDescriptor& place) {
+  struct stat status {};
+  if (::fstat(place.get(), &status) != 0) return fail_errno();
+  const MutexLock lock(mutex_);
+  // Under the same number, so that whoever uses it meanwhile has one or the other.
+  if (::dup3(place.get(), inode.place_.get(), O_CLOEXEC) < 0) return fail_errno();
+  const auto found = inodes_.find(inode.key_);
+  UZ_CHECK(found != inodes_.end());
+  auto node = inodes_.extract(found);
+  inode.key_ = {status.st_dev, status.st_ino};
+  node.key() = inode.key_;
+  UZ_CHECK(inodes_.insert(std::move(node)).inserted);
+  return {};
+}
+
+std::size_t InodeTable::count() const {
+  const MutexLock lock(mutex_);
+  return inodes_.size();
+}
+
+}  // namespace uzram

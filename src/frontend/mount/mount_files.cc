@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about open files.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "frontend/mount/mount_operations.h"
+#include "frontend/mount/regular_file.h"
+
+namespace uzram {
+
+OpenFile& open_file_of(const fuse_file_info& info) {
+  // libfuse keeps the pointer that it was given, as a number.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  return *reinterpret_cast<OpenFile*>(static_cast<std::uintptr_t>(info.fh));
+}
+
+namespace {
+
+bool may_write(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
+
+// What the kernel knows of a file stays true: all changes come through it.
+void fill_info(fuse_file_info& info) {
+  info.fh = reinterpret_cast<std::uintptr_t>(new OpenFile{may_write(info)});
+  info.keep_cache = 1;
+}
+
+void close_handle(Inode& inode, const fuse_file_info& info) {
+  const std::unique_ptr<OpenFile> handle(&open_file_of(info));
+  inode.file->close(handle->can_write);
+}
+
+Result<void> open_inode(Inode& inode, const fuse_file_info& info) {
+  if (inode.file == nullptr) return fail(EINVAL);
+  if (auto opened = inode.file->open(may_write(info)); !opened) return opened;
+  if ((info.flags & O_TRUNC) == 0 || !may_write(info)) return {};
+  auto cut = inode.file->truncate(0);
+  if (!cut) inode.file->close(true);
+  return cut;
+}
+
+void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Inode& inode = inode_of(request, node);
+  if (auto opened = open_inode(inode, *info); !opened)
+    return reply_error(request, opened.error().code);
+  fill_info(*info);
+  // Nobody got it when the caller was interrupted.
+  if (::fuse_reply_open(request, info) == -ENOENT) close_handle(inode, *info);
+}
+
+// In compress_mode=user a new file has the flag, and waits for a call.
+void mark_new(Volume& volume, Inode& inode, bool is_to_be_compressed) {
+  if (!volume.options().is_user_mode || !is_to_be_compressed) return;
+  KeptFlags flags;
+  flags.compress = CompressFlag::Compress;
+  static_cast<void>(inode.set_flags(flags));
+}
+
+void reply_created(fuse_req_t request, const fuse_entry_param& entry, fuse_file_info& info) {
+  Inode& inode = inode_of(request, entry.ino);
+  fill_info(info);
+  if (::fuse_reply_create(request, &entry, &info) != -ENOENT) return;
+  close_handle(inode, info);
+  volume_of(request).inodes().let_go(inode);
+}
+
+// Somebody else made it: it is opened instead.
+void open_existing(fuse_req_t request, Inode& folder, const char* name, fuse_file_info& info) {
+  Volume& volume = volume_of(request);
+  const auto entry = look_up(volume, folder, name);
+  if (!entry) return reply_error(request, entry.error().code);
+  Inode& inode = inode_of(request, entry->ino);
+  if (auto opened = open_inode(inode, info); !opened) {
+    volume.inodes().let_go(inode);
+    return reply_error(request, opened.error().code);
+  }
+  reply_created(request, *entry, info);
+}
+
+void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* info) {
+  Volume& volume = volume_of(request);
+  Inode& folder = inode_of(request, parent);
+  if (is_private(volume, folder, name)) return reply_error(request, EPERM);
+  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  FileDescriptor file(::openat(folder.place(), name, kFlags, mode & 07777));
+  if (!file.is_open()) {
+    const int code = errno;
+    if (code == EEXIST && (info->flags & O_EXCL) == 0)
+      return open_existing(request, folder, name, *info);
+    return reply_error(request, code);
+  }
+  if (auto given = give_to_caller(request, folder, folder.place(), name, mode); !given) {
+    ::unlinkat(folder.place(), name, 0);
+    return reply_error(request, given.error().code);
+  }
+  const auto entry = look_up(volume, folder, name);
+  if (!entry) return reply_error(request, entry.error().code);
+  Inode& inode = inode_of(request, entry->ino);
+  if (inode.file == nullptr) {
+    volume.inodes().let_go(inode);
+    return reply_error(request, EEXIST);
+  }
+  const bool wants = volume.wants_compression(folder, name);
+  mark_new(volume, inode, wants);
+  inode.file->open_new(std::move(file), wants);
+  // Its handle closes as one that can write, whatever it was opened for.
+  info->flags = (info->flags & ~O_ACCMODE) | O_RDWR;
+  reply_created(request, *entry, *info);
+}
+
+void on_read(fuse_req_t request, fuse_ino_t node, std::size_t bytes, off_t offset,
+             fuse_file_info*) {
+  RegularFile& file = *inode_of(request, node).file;
+  const bool was_plain = file.try_plain_read([&](int descriptor) {
+    fuse_bufvec data = FUSE_BUFVEC_INIT(bytes);
+    data.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+    data.buf[0].fd = descriptor;
+    data.buf[0].pos = offset;
+    ::fuse_reply_data(request, &data, FUSE_BUF_SPLICE_MOVE);
+  });
+  if (was_plain) return;
+  thread_local std::vector<std::byte> place;
+  if (place.size() < bytes) place.resize(bytes);
+  const auto got = file.read(static_cast<std::uint64_t>(offset), MutableBytes(place).first(bytes));
+  if (!got) return reply_error(request, got.error().code);
+  ::fuse_reply_buf(request, reinterpret_cast<const char*>(place.data()), *got);
+}
+
+// A compressed file's, or one that has to be looked at.
+void write_from_memory(fuse_req_t request, RegularFile& file, fuse_bufvec& data, off_t offset) {
+  const std::size_t bytes = ::fuse_buf_size(&data);
+  ConstBytes content;
+  thread_local std::vector<std::byte> place;
+  if ((data.buf[0].flags & FUSE_BUF_IS_FD) == 0) {
+    content = ConstBytes(static_cast<const std::byte*>(data.buf[0].mem), bytes);
+  } else {
+    if (place.size() < bytes) place.resize(bytes);
+    fuse_bufvec copy = FUSE_BUFVEC_INIT(bytes);
+    copy.buf[0].mem = place.data();
+    const ssize_t copied = ::fuse_buf_copy(&copy, &data, fuse_buf_copy_flags{});
+    if (copied < 0) return reply_error(request, static_cast<int>(-copied));
+    content = ConstBytes(place).first(static_cast<std::size_t>(copied));
+  }
+  if (auto written = file.write(static_cast<std::uint64_t>(offset), content); !written)
+    return reply_error(request, written.error().code);
+  ::fuse_reply_write(request, content.size());
+}
+
+void on_write_buf(fuse_req_t request, fuse_ino_t node, fuse_bufvec* data, off_t offset,
+                  fuse_file_info*) {
+  RegularFile& file = *inode_of(request, node).file;
+  const bool was_plain =
+      file.try_plain_write(static_cast<std::uint64_t>(offset), [&](int descriptor) {
+        fuse_bufvec target = FUSE_BUFVEC_INIT(::fuse_buf_size(data));
+        target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+        target.buf[0].fd = descriptor;
+        target.buf[0].pos = offset;
+        const ssize_t written = ::fuse_buf_copy(&target, data, fuse_buf_copy_flags{});
+        if (written < 0) return reply_error(request, static_cast<int>(-written));
+        ::fuse_reply_write(request, static_cast<std::size_t>(written));
+      });
+  if (!was_plain) write_from_memory(request, file, *data, offset);
+}
+
+void on_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  RegularFile& file = *inode_of(request, node).file;
+  reply_done(request, open_file_of(*info).can_write ? file.flush() : Result<void>{});
+}
+
+void on_release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  close_handle(inode_of(request, node), *info);
+  reply_error(request, 0);
+}
+
+void on_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
+  reply_done(request, inode_of(request, node).file->sync());
+}
+
+void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t bytes,
+                  fuse_file_info*) {
+  reply_done(request, inode_of(request, node)
+                          .file->allocate(mode, static_cast<std::uint64_t>(offset),
+                                          static_cast<std::uint64_t>(bytes)));
+}
+
+void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
+  const auto found =
+      inode_of(request, node).file->seek(static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
+  if (!found) return reply_error(request, found.error().code);
+  ::fuse_reply_lseek(request, static_cast<off_t>(*found));
+}
+
+}  // namespace
+
+void add_file_operations(fuse_lowlevel_ops& callbacks) {
+  callbacks.open = on_open;
+  callbacks.create = on_create;
+  callbacks.read = on_read;
+  callbacks.write_buf = on_write_buf;
+  callbacks.flush = on_flush;
+  callbacks.release = on_release;
+  callbacks.fsync = on_fsync;
+  callbacks.fallocate = on_fallocate;
+  callbacks.lseek = on_lseek;
+  callbacks.ioctl = answer_ioctl;
+}
+
+}  // namespace uzram

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// frontend/mount/mount_operations.h: answers the kernel's requests to a mounted volume.
+//
+// What:    one callback of libfuse for each request, as three groups; each adds its own to the
+//          table. Not here: the session and its threads (mount_server.h), contents
+//          (regular_file.h).
+// Shapes:  a node's number is its Inode's address; the volume is the session's user data.
+// Errors:  the reply carries the errno; damage in a cluster file is EIO.
+// Threads: any number of requests at once.
+// Proof:   tests/mount.
+// Source:  libfuse's fuse_lowlevel.h.
+#pragma once
+
+#include <fuse_lowlevel.h>
+
+#include <string>
+
+#include "frontend/mount/volume.h"
+
+namespace uzram {
+
+void add_name_operations(fuse_lowlevel_ops& callbacks);
+void add_file_operations(fuse_lowlevel_ops& callbacks);
+void add_folder_operations(fuse_lowlevel_ops& callbacks);
+// Of mount_ioctl.cc.
+void answer_ioctl(fuse_req_t request, fuse_ino_t node, unsigned command, void* argument,
+                  fuse_file_info* info, unsigned flags, const void* in, std::size_t in_bytes,
+                  std::size_t out_bytes);
+
+// --- what they share -------------------------------------------------------------------------
+
+// How long the kernel believes what it was told. Only the mount changes what is below.
+inline constexpr double kBelievedSeconds = 1.0;
+
+// An open file.
+struct OpenFile {
+  bool can_write = false;
+};
+
+[[nodiscard]] Volume& volume_of(fuse_req_t request);
+[[nodiscard]] Inode& inode_of(fuse_req_t request, fuse_ino_t node);
+[[nodiscard]] fuse_ino_t node_of(Inode& inode);
+[[nodiscard]] OpenFile& open_file_of(const fuse_file_info& info);
+
+void reply_error(fuse_req_t request, int code);
+void reply_done(fuse_req_t request, const Result<void>& done);
+
+// What stat shows of it.
+[[nodiscard]] Result<struct stat> status_of(Inode& inode);
+// Finds a name, and counts one more use of what it names.
+[[nodiscard]] Result<fuse_entry_param> look_up(Volume& volume, Inode& folder, const char* name);
+// Whether the mount keeps this name for itself.
+[[nodiscard]] bool is_private(Volume& volume, const Inode& folder, const char* name);
+// Gives what was just made the caller's owner, or its directory's group.
+[[nodiscard]] Result<void> give_to_caller(fuse_req_t request, const Inode& folder, int parent,
+                                          const char* name, mode_t mode);
+
+}  // namespace uzram

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/mount/replacement.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/xattr.h>
+
+#include <array>
+#include <mutex>
+#include <vector>
+
+namespace uzram {
+namespace {
+
+Result<void> copy_xattrs(const std::string& from, int to) {
+  std::vector<char> names(1 << 16);
+  const ssize_t names_bytes = ::listxattr(from.c_str(), names.data(), names.size());
+  if (names_bytes < 0) return errno == EOPNOTSUPP ? Result<void>{} : fail_errno();
+  std::vector<char> value(1 << 16);
+  for (const char* name = names.data(); name < names.data() + names_bytes;
+       name += std::char_traits<char>::length(name) + 1) {
+    const ssize_t bytes = ::getxattr(from.c_str(), name, value.data(), value.size());
+    if (bytes < 0) return fail_errno();
+    if (::fsetxattr(to, name, value.data(), static_cast<std::size_t>(bytes), 0) != 0)
+      return fail_errno();
+  }
+  return {};
+}
+
+Result<struct stat> status_of(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) return fail_errno();
+  return status;
+}
+
+}  // namespace
+
+Result<Replacement> Replacement::begin(Volume& volume, Inode& inode) {
+  const auto status = status_of(inode.place());
+  if (!status) return fail(status.error().code);
+  if (status->st_nlink == 0) return fail(ENOENT);
+  if (status->st_nlink > 1) return fail(EMLINK);
+  Replacement made(volume, inode);
+  auto name = volume.make_private_file(made.file_);
+  if (!name) return fail(name.error().code);
+  made.name_ = std::move(*name);
+  return made;
+}
+
+Replacement::~Replacement() {
+  if (name_.folder.is_open()) ::unlinkat(name_.folder.get(), name_.name.c_str(), 0);
+}
+
+Result<void> Replacement::copy_attributes(const struct stat& old_status) {
+  const int file = file_.get();
+  if (::fchown(file, old_status.st_uid, old_status.st_gid) != 0) return fail_errno();
+  if (::fchmod(file, old_status.st_mode & 07777) != 0) return fail_errno();
+  if (auto copied = copy_xattrs(inode_.path(), file); !copied) return copied;
+  const std::array<timespec, 2> times = {old_status.st_atim, old_status.st_mtim};
+  if (::futimens(file, times.data()) != 0) return fail_errno();
+  if (::fsync(file) != 0) return fail_errno();
+  return {};
+}
+
+Result<void> Replacement::publish() {
+  const std::unique_lock<std::shared_mutex> lock(volume_.names_mutex());
+  const auto old_status = status_of(inode_.place());
+  if (!old_status) return fail(old_status.error().code);
+  if (old_status->st_nlink > 1) return fail(EMLINK);
+  const auto target = volume_.find_name(inode_);
+  if (!target) return fail(target.error().code);
+  if (auto copied = copy_attributes(*old_status); !copied) return copied;
+  const FileDescriptor place(
+      ::open(fmt::format("/proc/self/fd/{}", file_.get()).c_str(), O_PATH | O_CLOEXEC));
+  if (!place.is_open()) return fail_errno();
+  if (::renameat(name_.folder.get(), name_.name.c_str(), target->folder.get(),
+                 target->name.c_str()) != 0) {
+    return fail_errno();
+  }
+  name_.folder.reset();
+  auto replaced = volume_.inodes().replace(inode_, place);
+  // A sync of the file alone need not make its new name safe.
+  const FileDescriptor folder(
+      ::openat(target->folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.is_open()) static_cast<void>(::fsync(folder.get()));
+  return replaced;
+}
+
+}  // namespace uzram

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// frontend/mount/volume.h: the directory below a mount, and all that its files share.
+//
+// What:    the inodes, the committer, the options, and the private folder for files that are to
+//          take the place of others. Not here: requests (mount_operations.h).
+// Owns:    the directory's descriptor, with a lock that keeps other mounts for writing away.
+// Errors:  open -> EBUSY: another mount for writing; ENOTDIR and others of the system.
+// Threads: any.
+// Proof:   tests/mount.
+#pragma once
+
+#include <memory>
+#include <shared_mutex>
+#include <string>
+
+#include "base/file_descriptor.h"
+#include "frontend/mount/committer.h"
+#include "frontend/mount/inode_table.h"
+#include "frontend/mount/mount_options.h"
+
+namespace uzram {
+
+// In the directory itself; the mount does not show it.
+inline constexpr const char* kPrivateFolder = ".uzram";
+
+class Volume {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Volume>> open(const std::string& directory,
+                                                            MountOptions options);
+  ~Volume();
+
+  [[nodiscard]] const MountOptions& options() const { return options_; }
+  [[nodiscard]] InodeTable& inodes() { return inodes_; }
+  [[nodiscard]] Committer& committer() { return committer_; }
+  [[nodiscard]] Inode& root() { return *root_; }
+  [[nodiscard]] int top() const { return top_.get(); }
+
+  // Who gives and takes names holds it shared; who puts a file in the place of another, alone.
+  [[nodiscard]] std::shared_mutex& names_mutex() { return names_mutex_; }
+
+  // Where a file has one of its names now.
+  struct Name {
+    FileDescriptor folder;
+    std::string name;
+  };
+  // Errors: ENOENT: it has none below the directory.
+  [[nodiscard]] Result<Name> find_name(const Inode& inode) const;
+
+  // Whether a file of this name, in this directory, is to be compressed.
+  [[nodiscard]] bool wants_compression(Inode& folder, std::string_view name) const;
+  // The same for one that has a name already, or a flag.
+  [[nodiscard]] bool wants_compression(Inode& inode) const;
+  [[nodiscard]] ClusterOptions cluster_options(Inode& inode) const;
+  // Smaller ones take no less as clusters: the map and the roots cost three blocks.
+  [[nodiscard]] std::uint64_t small_file_bytes() const;
+
+  // A new, empty file in the private folder. Returns: its name there too.
+  [[nodiscard]] Result<Name> make_private_file(FileDescriptor& file);
+  [[nodiscard]] Result<void> remove_private_folder();
+
+ private:
+  Volume(FileDescriptor top, std::string directory, MountOptions options);
+  Result<void> look_up_root();
+
+  const FileDescriptor top_;
+  const std::string directory_;  // Without symbolic links.
+  const MountOptions options_;
+  InodeTable inodes_;
+  Inode* root_ = nullptr;
+  std::shared_mutex names_mutex_;
+  std::atomic<std::uint64_t> private_count_ = 0;  // Numbers, no order.
+  Committer committer_;                           // Ends first.
+};
+
+}  // namespace uzram
