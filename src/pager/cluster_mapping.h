@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pager/cluster_mapping.h: what a region over a cluster file knows of the file.
 //
-// What:    which of the region's pages are of which cluster, the buffers through which clusters come
-//          and go, and which clusters have pages that must still be written. Not here: pages'
-//          words and locks (file_faults.cc, write_back.cc), the file (cluster/cluster_file.h).
+// What:    which of the pages are of which cluster, the buffers through which clusters come
+//          and go, and which clusters have pages that must still be written. Not here: words and
+//          locks of pages (file_faults.cc, write_back.cc), the file (cluster/cluster_file.h).
 // Shapes:  a cluster of the file is 4 to 256 pages; the region may begin and end within one.
 // Units:   pages of the pager's span; clusters are the file's, counted from its beginning.
 // Owns:    a share of the file; the buffers, a cluster each.
