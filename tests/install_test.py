@@ -68,7 +68,7 @@ class InstallTest(unittest.TestCase):
                 self.check_run(self.folder / "big_array")
 
     def test_a_mapped_cluster_file_is_changed_through_memory(self):
-        text = "".join(f"line {i} of a text that is longer than the limit\n" for i in range(250_000))
+        text = "".join(f"line {i} of what is longer than the limit\n" for i in range(250_000))
         (self.folder / "text").write_text(text, encoding="utf-8")
         must(uzram_program(), "cluster", "pack", self.folder / "text", self.folder / "packed")
         line = (EXAMPLES / "mapped_file.c").read_text(encoding="utf-8").splitlines()[2]

@@ -62,7 +62,7 @@ ClusterMapping::Part ClusterMapping::part_of(std::uint64_t cluster) const {
   const std::uint64_t begin = std::max(cluster_begin, first_file_page_);
   const std::uint64_t end = std::min((cluster + 1) << log_pages_, first_file_page_ + page_count_);
   if (begin >= end) return {};
-  return {first_page_ + (begin - first_file_page_), end - begin, begin - cluster_begin};
+  return {first_page() + (begin - first_file_page_), end - begin, begin - cluster_begin};
 }
 
 Result<const std::byte*> ClusterMapping::read(std::uint64_t cluster) {

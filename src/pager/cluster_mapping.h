@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pager/cluster_mapping.h: what a region over a cluster file knows of the file.
 //
-// What:    which of the region's pages are of which cluster, the buffers through which clusters come
-//          and go, and which clusters have pages that must still be written. Not here: pages' words
-//          and locks (file_faults.cc, write_back.cc), the file (cluster/cluster_file.h).
+// What:    which of the pages are of which cluster, the buffers through which clusters come
+//          and go, and which clusters have pages that must still be written. Not here: words and
+//          locks of pages (file_faults.cc, write_back.cc), the file (cluster/cluster_file.h).
 // Shapes:  a cluster of the file is 4 to 256 pages; the region may begin and end within one.
 // Units:   pages of the pager's span; clusters are the file's, counted from its beginning.
 // Owns:    a share of the file; the buffers, a cluster each.
@@ -37,12 +37,16 @@ class ClusterMapping {
                                                         std::uint64_t page_count,
                                                         MapSharing sharing);
   // Says where the region is. Requires: once, before anybody uses it.
-  void place_at(std::uint64_t first_page) { first_page_ = first_page; }
+  void place_at(std::uint64_t first_page) {
+    first_page_.store(first_page, std::memory_order_relaxed);
+  }
 
   [[nodiscard]] ClusterFile& file() const { return *file_; }
   [[nodiscard]] bool is_shared() const { return is_shared_; }
   [[nodiscard]] unsigned log_pages() const { return log_pages_; }
-  [[nodiscard]] std::uint64_t first_page() const { return first_page_; }
+  [[nodiscard]] std::uint64_t first_page() const {
+    return first_page_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t page_count() const { return page_count_; }
   // Whether both write to the same pages of one file.
   [[nodiscard]] bool collides_with(const ClusterMapping& other) const;
@@ -86,18 +90,18 @@ class ClusterMapping {
                  SparseArray<std::byte> write_buffer,
                  SparseArray<std::atomic<std::uint64_t>> unwritten);
   [[nodiscard]] std::uint64_t file_page_of(std::uint64_t page) const {
-    return first_file_page_ + (page - first_page_);
+    return first_file_page_ + (page - first_page());
   }
   [[nodiscard]] std::uint64_t first_cluster() const { return first_file_page_ >> log_pages_; }
 
-  // constant after construction, but for first_page_, which place_at sets
+  // constant after construction
   const std::shared_ptr<ClusterFile> file_;
   const bool is_shared_;
   const unsigned log_pages_;
   const std::uint64_t first_file_page_;
   const std::uint64_t page_count_;
-  std::uint64_t first_page_ = 0;
   // synchronizes itself
+  std::atomic<std::uint64_t> first_page_{0};  // Relaxed: known before its addresses are.
   // Bit per cluster, from the region's first on. Relaxed: what the pages are is in their words.
   SparseArray<std::atomic<std::uint64_t>> unwritten_;
   SparseArray<std::byte> write_buffer_;

@@ -177,8 +177,8 @@ class Pager {
   // sync, page_out, drop and close_region at once. Requires: offset is a multiple of 4096; no call
   // of the file by others is given memory of a region, nor interrupted by a signal handler that
   // touches one. Errors: as make_region; EINVAL no file; EACCES Shared, and the file was opened for
-  // reading; ENOMEM also: no room for two clusters in the limit; EBUSY another Shared mapping of this pager has some of these pages; EAGAIN no more
-  // threads.
+  // reading; ENOMEM also: no room for two clusters in the limit; EBUSY another Shared mapping of
+  // this pager has some of these pages; EAGAIN no more threads.
   Result<std::byte*> map_cluster_file(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
                                       std::uint64_t bytes, MapSharing sharing,
                                       AccessHint hint = AccessHint::Normal);

@@ -168,10 +168,7 @@ Result<std::byte*> PagerCore::add_region(std::uint64_t bytes, PageKindOf kind, A
   ClusterMapping* const mapping = source.mapping;
   const auto first = regions_.add(page_count, kind, hint, std::move(source));
   if (!first) return tl::unexpected(first.error());
-  if (mapping != nullptr) {
-    const MutexLock lock(write_back_mutex_);
-    mapping->place_at(*first);
-  }
+  if (mapping != nullptr) mapping->place_at(*first);
   if (const Result<void> opened = memory_->open_range(*first, page_count); !opened) {
     regions_.remove(*first);
     return tl::unexpected(opened.error());
@@ -237,7 +234,11 @@ Result<void> PagerCore::close_region(std::byte* start, bool is_synced) {
   if (const Result<void> dropped = forget(all, is_synced); !dropped) return dropped;
   const Result<void> closed = memory_->close_range(first, count);
   regions_.remove(first);
-  if (mapping != nullptr) let_go_of_mapping(mapping);
+  if (mapping != nullptr) {
+    // Of two that had a fault at one page the last may still be served, though both are content.
+    if (fault_threads_ != nullptr) fault_threads_->wait_until_passed();
+    let_go_of_mapping(mapping);
+  }
   note_other_bytes();
   return closed;
 }

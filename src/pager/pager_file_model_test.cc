@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random use of mapped cluster files against plain bytes, from a printed seed: what a shared mapping
-// and its file must hold, what a private one keeps to itself, whatever leaves memory when.
+// Random use of mapped cluster files against plain bytes, from a printed seed: what a shared
+// mapping and its file must hold, what a private one keeps to itself, whatever leaves memory when.
 #include <cstdlib>
 #include <random>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was written to shared mappings of cluster files goes into the files. A fault never writes to
-// a file: it would allocate. Pages that leave memory go where all others go, and a thread of its own
-// writes them a little later, by whole clusters, from wherever they are then.
+// a file: it would allocate. Pages that leave memory go where all others go, and a thread of its
+// own writes them a little later, by whole clusters, from wherever they are then.
 #include <algorithm>
 #include <cstring>
 #include <system_error>
