@@ -69,12 +69,14 @@ class ClusterFile {
   [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
-  // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
-  // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
+  // A whole cluster, with zeros behind the end of the content. Allocates nothing between
+  // begin_cluster_reads of it and the end. Requires: `out` has the cluster's size.
   [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
-  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
-  // read, is left to who reads it.
-  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Reads the map of these clusters, keeps all of it that was read until the end, and makes what
+  // unpacking needs. What is damaged, or cannot be read, is left to who reads it.
+  void begin_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Requires: one for each begin.
+  void end_cluster_reads();
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
@@ -164,6 +166,7 @@ class ClusterFile {
   ClusterFileRoot root_ UZ_GUARDED_BY(mutex_);  // The newest one in the storage.
   std::uint64_t size_bytes_ UZ_GUARDED_BY(mutex_);
   ClusterMap map_ UZ_GUARDED_BY(mutex_);
+  std::size_t cluster_reader_count_ UZ_GUARDED_BY(mutex_) = 0;  // Who need the map as it is.
   ClusterBuffers buffers_ UZ_GUARDED_BY(mutex_);
   std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
   std::uint64_t read_end_ UZ_GUARDED_BY(mutex_) = 0;  // Where the last read ended.
