@@ -161,7 +161,7 @@ class PagerFileModelRun : public PagerFileFixture {};
 INSTANTIATE_TEST_SUITE_P(Backends, PagerFileModelRun, backends_with_faults(), backend_name);
 
 TEST_P(PagerFileModelRun, AgreesWithPlainBytes) {
-  constexpr int kSteps = UZ_PAGER_UNDER_SANITIZER != 0 ? 150 : 400;
+  constexpr int kSteps = UZ_PAGER_UNDER_SANITIZER != 0 ? 80 : 300;
   const std::uint64_t seed = file_model_seed();
   SCOPED_TRACE("UZRAM_TEST_SEED=" + std::to_string(seed));
   Random random(seed);
