@@ -40,6 +40,8 @@ class Committer {
   void note_change(Inode& inode);
   // Nobody has it open any more. Commits another file if there are too many.
   void note_close(Inode& inode);
+  // It has nothing that would have to be safe.
+  void forget(Inode& inode);
   // Everything there is, now. Returns: the last error.
   [[nodiscard]] Result<void> commit_all();
 

@@ -187,11 +187,20 @@ void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, o
                                           static_cast<std::uint64_t>(bytes)));
 }
 
-void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
-  const auto found =
-      inode_of(request, node).file->seek(static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
+void seek(fuse_req_t request, Inode& inode, off_t offset, int whence) {
+  const auto found = inode.file->seek(static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
   if (!found) return reply_error(request, found.error().code);
   ::fuse_reply_lseek(request, static_cast<off_t>(*found));
+}
+
+// The kernel asks without writing first what it keeps: that would be holes, or behind the end.
+void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
+  Inode& inode = inode_of(request, node);
+  if (inode.file->writer_count() == 0) return seek(request, inode, offset, whence);
+  volume_of(request).late_answers().post([request, &inode, offset, whence] {
+    volume_of(request).write_back(inode);
+    seek(request, inode, offset, whence);
+  });
 }
 
 }  // namespace

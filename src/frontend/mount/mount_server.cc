@@ -18,6 +18,7 @@
 #include <fstream>
 
 #include "frontend/mount/mount_operations.h"
+#include "frontend/mount/regular_file.h"
 
 namespace uzram {
 namespace {
@@ -175,6 +176,10 @@ tl::expected<void, std::string> MountServer::mount(const std::string& directory)
                               mount_point_),
                   errno == 0 ? EPERM : errno);
   }
+  fuse_session* const session = session_.get();
+  volume_->set_write_back([session](Inode& inode) {
+    static_cast<void>(::fuse_lowlevel_notify_inval_inode(session, node_of(inode), 0, 0));
+  });
   // INIT is the first request. Buffers made after it have the size that it agreed on.
   MountRequest request;
   if (!answer_one(*session_, request))
@@ -192,6 +197,7 @@ void MountServer::answer_requests(int ended) {
 
 void MountServer::serve(int ended) {
   volume_->committer().start();
+  volume_->late_answers().start();
   const unsigned count =
       std::clamp(2 * std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
   for (unsigned i = 0; i < count; ++i)
@@ -206,9 +212,13 @@ void MountServer::unmount() {
               : run_fusermount({"fusermount3", "-u", "-q", path})) {
     return;
   }
-  // In use: what has been written reaches us first, then the connection ends.
+  // In use: what has been written reaches us first, then the connection ends. syncfs(2) begins
+  // with it, and does not wait for FUSE.
   const FileDescriptor top(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (top.is_open()) static_cast<void>(::syncfs(top.get()));
+  volume_->inodes().visit_all([this](Inode& inode) {
+    if (inode.file != nullptr && inode.file->writer_count() != 0) volume_->write_back(inode);
+  });
   if (is_root)
     static_cast<void>(::umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW));
   else
@@ -218,6 +228,7 @@ void MountServer::unmount() {
 Result<void> MountServer::finish() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  volume_->late_answers().stop();
   auto done = volume_->committer().commit_all();
   if (!volume_->options().is_read_only) static_cast<void>(volume_->remove_private_folder());
   return done;

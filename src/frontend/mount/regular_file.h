@@ -78,6 +78,8 @@ class RegularFile {
   [[nodiscard]] Result<void> flush();
   [[nodiscard]] Result<void> sync();
   [[nodiscard]] Result<void> commit_in_background();
+  // Drops the changes of one that nobody has open, and that no name leads to. Returns: whether.
+  bool drop_if_gone();
   [[nodiscard]] Result<void> set_times(const struct timespec (&times)[2]);
 
   // --- what the f2fs calls ask for --------------------------------------------------------------
@@ -119,6 +121,7 @@ class RegularFile {
   Result<void> become_cluster_beside();
   Result<void> become_plain_beside();
   int take_error();
+  [[nodiscard]] bool is_without_name() const;
 
   Volume& volume_;
   Inode& inode_;
