@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "bench/cluster_bench.h"
 #include "bench/dedup_bench.h"
 #include "bench/demotion_bench.h"
 #include "bench/io_client.h"
@@ -34,6 +35,7 @@ struct Options {
   WritebackPlan writeback;
   DedupPlan dedup;
   PolicyBenchPlan policy;
+  ClusterPlan cluster;
 };
 
 void add_common(CLI::App& command, Options& options) {
@@ -129,6 +131,23 @@ void add_policy(CLI::App& app, Options& options) {
   command->add_option("--round-pages", options.policy.round_pages, "without pauses");
 }
 
+void add_cluster(CLI::App& app, Options& options) {
+  CLI::App* command = app.add_subcommand("cluster", "cluster files against the codec alone");
+  add_common(*command, options);
+  command->add_option_function<std::string>(
+      "--algorithm",
+      [&options](const std::string& text) {
+        if (!read_cluster_algorithm(text, options.cluster.options))
+          throw CLI::ValidationError("'" + text + "' is no algorithm, as zstd:3");
+      },
+      "as compress_algorithm");
+  command->add_option("--log-size", options.cluster.options.log_pages)
+      ->check(CLI::Range(kLeastClusterLog, kMostClusterLog));
+  command->add_option("--folder", options.cluster.folder, "for the cluster file");
+  command->add_option("--rounds", options.cluster.rounds)->check(CLI::Range(1, 1000));
+  command->add_option("--processor", options.cluster.processor);
+}
+
 Result<nlohmann::json> measure_after_write(const CLI::App& app, const Corpus& corpus,
                                            Options& options) {
   for (const std::string& text : options.stages) {
@@ -151,6 +170,7 @@ Result<nlohmann::json> measure(const CLI::App& app, Options& options) {
   if (app.got_subcommand("kernel")) return measure_kernel(*corpus, options.kernel);
   if (app.got_subcommand("memory")) return measure_memory(*corpus, options.algorithm);
   if (app.got_subcommand("overhead")) return measure_overhead(*corpus, options.algorithm);
+  if (app.got_subcommand("cluster")) return measure_clusters(*corpus, options.cluster);
   if (app.got_subcommand("client")) return run_client(*corpus, options.client);
   return measure_after_write(app, *corpus, options);
 }
@@ -170,6 +190,7 @@ int run(int argc, char** argv) {
   add_writeback(app, options);
   add_dedup(app, options);
   add_policy(app, options);
+  add_cluster(app, options);
   CLI11_PARSE(app, argc, argv);
   const auto answer = measure(app, options);
   if (!answer) {

@@ -1,63 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts every call of the allocator by this thread while objects are written, read and freed: what
-// brings a swapped page back must not ask for memory. (operator new calls malloc too.)
-#include <cerrno>
-#include <cstdlib>
-
+// brings a swapped page back must not ask for memory.
 #include "backing/backing_fixture.h"
 #include "backing/backing_store_rows.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
-#define UZ_OWN_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UZ_OWN_MALLOC 0
-#endif
-#endif
-#ifndef UZ_OWN_MALLOC
-#define UZ_OWN_MALLOC 1
-#endif
-
-namespace {
-thread_local std::size_t allocation_count = 0;
-}  // namespace
-
-#if UZ_OWN_MALLOC
-extern "C" {
-void* __libc_malloc(std::size_t bytes);
-void* __libc_calloc(std::size_t count, std::size_t bytes);
-void* __libc_realloc(void* old, std::size_t bytes);
-void* __libc_memalign(std::size_t alignment, std::size_t bytes);
-void __libc_free(void* memory);
-
-void* malloc(std::size_t bytes) {
-  ++allocation_count;
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_realloc(old, bytes);
-}
-void* memalign(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_memalign(alignment, bytes);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_memalign(alignment, bytes);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  *memory = __libc_memalign(alignment, bytes);
-  return *memory == nullptr ? ENOMEM : 0;
-}
-void free(void* memory) { __libc_free(memory); }
-}
-#endif
+#include "base/counted_malloc.h"
 
 namespace uzram {
 namespace {
@@ -68,7 +14,7 @@ constexpr std::size_t kObjects = 200;
 class BackingAllocation : public ::testing::TestWithParam<FileEngine>, public BackingListener {
  protected:
   void SetUp() override {
-    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+    if (!UZ_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns malloc";
   }
   void placed(std::uint64_t tag, Result<BackingPosition> position) override {
     if (!position) ++failed_count_;

@@ -28,11 +28,14 @@ ClusterBuffer* ClusterBuffers::add(std::uint64_t cluster) {
     const auto oldest = std::find_if(buffers_.rbegin(), buffers_.rend(),
                                      [](const ClusterBuffer& each) { return !each.has_changed; });
     if (oldest == buffers_.rend()) return nullptr;
-    places_.erase(oldest->cluster);
+    auto place = places_.extract(oldest->cluster);
     buffers_.splice(buffers_.begin(), buffers_, std::prev(oldest.base()));
+    place.key() = cluster;
+    places_.insert(std::move(place));
   }
   buffers_.front().cluster = cluster;
   buffers_.front().has_changed = false;
+  buffers_.front().ready_bytes = 0;
   places_[cluster] = buffers_.begin();
   return &buffers_.front();
 }

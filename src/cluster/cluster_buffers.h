@@ -5,7 +5,8 @@
 //          here: reading and writing them (cluster_file.h).
 // Shapes:  at least two clusters, however low the limit.
 // Threads: one at a time.
-// Proof:   cluster_buffers_test.cc.
+// Memory:  add allocates below the limit; at it, nothing does.
+// Proof:   cluster_buffers_test.cc, cluster_file_allocation_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@ namespace uzram {
 struct ClusterBuffer {
   std::uint64_t cluster = 0;
   bool has_changed = false;
+  std::size_t ready_bytes = 0;  // At the front of the content; the rest was not unpacked yet.
   std::vector<std::byte> content;
 };
 

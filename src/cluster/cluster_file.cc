@@ -99,7 +99,9 @@ std::size_t ClusterFile::used_bytes(std::uint64_t cluster) const {
   return std::min<std::uint64_t>(cluster_bytes(), size_bytes_ - begin);
 }
 
-Result<void> ClusterFile::load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content) {
+// At least the first `wanted_bytes` of a cluster. Returns: how many there are.
+Result<std::size_t> ClusterFile::load(std::uint64_t cluster, const MapEntry& entry,
+                                      MutableBytes content, std::size_t wanted_bytes) {
   const std::size_t stored_bytes = entry.block_count * kPageBytes;
   if (stored_bytes > content.size() || entry.kind == EntryKind::Map) return fail(EBADMSG);
   const bool is_packed = entry.kind == EntryKind::Packed;
@@ -107,40 +109,48 @@ Result<void> ClusterFile::load(std::uint64_t cluster, const MapEntry& entry, Mut
   const MutableBytes place =
       is_packed ? MutableBytes(stored_).first(stored_bytes) : content.first(stored_bytes);
   if (!place.empty()) {
-    if (auto got = storage_->read(entry.first_block * kPageBytes, place); !got) return got;
+    auto got = storage_->read(entry.first_block * kPageBytes, place);
+    if (!got) return fail(got.error().code);
     if (entry_checksum(cluster, place) != entry.checksum) return fail(EBADMSG);
   }
-  if (is_packed) return unpacker_->unpack(place, content);
+  if (is_packed) return unpacker_->unpack_front(place, content, wanted_bytes);
   std::memset(content.data() + stored_bytes, 0, content.size() - stored_bytes);
-  return {};
+  return content.size();
 }
 
-// The unpacked cluster, in memory. Changed ones are written when there is no room.
-Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, bool needs_content) {
-  if (ClusterBuffer* const found = buffers_.find(cluster)) return found;
+// A buffer in which at least the first `wanted_bytes` of the cluster are there. Changed ones are
+// written when there is no room.
+Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, std::size_t wanted_bytes) {
+  ClusterBuffer* found = buffers_.find(cluster);
+  if (found != nullptr && found->ready_bytes >= wanted_bytes) return found;
+  // Who comes back for more gets everything.
+  if (found != nullptr) wanted_bytes = cluster_bytes();
   MapEntry entry;
-  if (needs_content) {
-    const auto found = map_.find(*storage_, cluster);
-    if (!found) return fail(found.error().code);
-    entry = *found;
+  if (wanted_bytes != 0) {
+    const auto named = map_.find(*storage_, cluster);
+    if (!named) return fail(named.error().code);
+    entry = *named;
   }
-  ClusterBuffer* added = buffers_.add(cluster);
-  if (added == nullptr) {
+  if (found == nullptr) found = buffers_.add(cluster);
+  if (found == nullptr) {
     if (auto flushed = write_changed(); !flushed) return fail(flushed.error().code);
-    added = buffers_.add(cluster);
-    UZ_CHECK(added != nullptr);
+    found = buffers_.add(cluster);
+    UZ_CHECK(found != nullptr);
   }
-  if (!needs_content) return added;
-  if (auto loaded = load(cluster, entry, added->content); !loaded) {
+  if (wanted_bytes == 0) return found;
+  UZ_CHECK(!found->has_changed);
+  const auto loaded = load(cluster, entry, found->content, wanted_bytes);
+  if (!loaded) {
     buffers_.forget(cluster);
     return fail(loaded.error().code);
   }
-  return added;
+  found->ready_bytes = *loaded;
+  return found;
 }
 
 Result<void> ClusterFile::read_in_cluster(std::uint64_t cluster, std::size_t begin,
-                                          MutableBytes out) {
-  const auto content = buffer(cluster, true);
+                                          MutableBytes out, std::size_t wanted_bytes) {
+  const auto content = buffer(cluster, wanted_bytes);
   if (!content) return fail(content.error().code);
   std::memcpy(out.data(), &(*content)->content[begin], out.size());
   return {};
@@ -148,27 +158,35 @@ Result<void> ClusterFile::read_in_cluster(std::uint64_t cluster, std::size_t beg
 
 // A whole cluster is unpacked to where it is wanted, unless it is in a buffer already.
 Result<void> ClusterFile::read_whole(std::uint64_t cluster, MutableBytes out) {
-  if (const ClusterBuffer* const found = buffers_.find(cluster)) {
+  const ClusterBuffer* const found = buffers_.find(cluster);
+  if (found != nullptr && found->ready_bytes == out.size()) {
     std::memcpy(out.data(), found->content.data(), out.size());
     return {};
   }
   const auto entry = map_.find(*storage_, cluster);
   if (!entry) return fail(entry.error().code);
-  return load(cluster, *entry, out);
+  if (auto loaded = load(cluster, *entry, out, out.size()); !loaded)
+    return fail(loaded.error().code);
+  return {};
 }
 
 Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
   const MutexLock lock(mutex_);
   if (offset >= size_bytes_) return std::size_t{0};
   out = out.first(std::min<std::uint64_t>(out.size(), size_bytes_ - offset));
+  // Who goes on where the last read ended will want the rest of the cluster too; a read from
+  // anywhere else unpacks no further than it has to.
+  const bool goes_on = offset == read_end_;
+  read_end_ = offset + out.size();
   std::size_t done = 0;
   while (done < out.size()) {
     const std::uint64_t cluster = (offset + done) / cluster_bytes();
     const std::size_t begin = (offset + done) % cluster_bytes();
     const std::size_t bytes = std::min(cluster_bytes() - begin, out.size() - done);
     const MutableBytes part = out.subspan(done, bytes);
+    const std::size_t wanted_bytes = goes_on ? cluster_bytes() : begin + bytes;
     auto got = bytes == cluster_bytes() ? read_whole(cluster, part)
-                                        : read_in_cluster(cluster, begin, part);
+                                        : read_in_cluster(cluster, begin, part, wanted_bytes);
     if (!got) return fail(got.error().code);
     done += bytes;
   }
@@ -230,7 +248,7 @@ Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
       [&](std::uint64_t cluster, const MapEntry& entry) UZ_REQUIRES(mutex_) -> Result<void> {
         if (entry.kind == EntryKind::Map) return {};
         const bool is_inside = cluster < count_of_clusters();
-        if (!is_inside || !load(cluster, entry, content)) {
+        if (!is_inside || !load(cluster, entry, content, content.size())) {
           ++fault_count;
           fault(cluster, 1);
         }

@@ -31,6 +31,7 @@
 #include "cluster/cluster_map.h"
 #include "cluster/cluster_packer.h"
 #include "cluster/free_blocks.h"
+#include "cluster/packing_team.h"
 
 namespace uzram {
 
@@ -102,38 +103,30 @@ class ClusterFile {
     std::uint64_t first = 0;
     std::uint64_t count = 0;
   };
-  // What is to be written: a whole cluster, or the blocks of the last, partial one, which stays
-  // raw.
-  struct PendingCluster {
-    std::uint64_t cluster = 0;
-    ConstBytes content;
-    bool is_whole = true;
-  };
-
   ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterFileRoot& root,
               bool is_writable, const ClusterFileLimits& limits);
 
   Result<void> make_unpacker() UZ_EXCLUDES(mutex_);
   Result<void> begin_change() UZ_REQUIRES(mutex_);
   Result<void> take_used_blocks() UZ_REQUIRES(mutex_);
-  Result<ClusterBuffer*> buffer(std::uint64_t cluster, bool needs_content) UZ_REQUIRES(mutex_);
-  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out)
+  Result<ClusterBuffer*> buffer(std::uint64_t cluster, std::size_t wanted_bytes)
       UZ_REQUIRES(mutex_);
+  Result<void> read_in_cluster(std::uint64_t cluster, std::size_t begin, MutableBytes out,
+                               std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<void> read_whole(std::uint64_t cluster, MutableBytes out) UZ_REQUIRES(mutex_);
-  Result<void> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content)
-      UZ_REQUIRES(mutex_);
+  Result<std::size_t> load(std::uint64_t cluster, const MapEntry& entry, MutableBytes content,
+                           std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<ClusterFileTotals> count_clusters() UZ_REQUIRES(mutex_);
   [[nodiscard]] std::size_t batch_count() const;
   Result<void> write_changed() UZ_REQUIRES(mutex_);
-  // Packs and writes; says which are done. Others may be done after one that fails.
-  using Published = std::function<void(std::size_t)>;
+  // Packs and writes; says which are done, in any order. Others may be done when one fails.
+  using Published = std::function<void(const PendingCluster& done)>;
   Result<void> write_clusters(std::span<const PendingCluster> batch, const Published& published)
       UZ_REQUIRES(mutex_);
-  // Runs on helpers, while the one who waits for them holds mutex_: each has a packer to itself,
-  // and free_mutex guards free_ between them.
-  Result<MapEntry> store_cluster(const PendingCluster& pending, std::size_t worker,
-                                 Mutex& free_mutex) UZ_NO_THREAD_SAFETY_ANALYSIS;
-  Result<void> publish(std::uint64_t cluster, const MapEntry& entry) UZ_REQUIRES(mutex_);
+  Result<void> write_chunk(std::span<PackedCluster> chunk, const Published& published)
+      UZ_REQUIRES(mutex_);
+  Result<void> publish(std::span<const PackedCluster> run, const Published& published)
+      UZ_REQUIRES(mutex_);
   Result<std::size_t> write_whole(std::uint64_t offset, ConstBytes bytes) UZ_REQUIRES(mutex_);
   Result<std::size_t> write_in_cluster(std::uint64_t offset, ConstBytes bytes) UZ_REQUIRES(mutex_);
   Result<void> clear_part(std::uint64_t cluster, std::size_t begin, std::size_t bytes)
@@ -164,6 +157,7 @@ class ClusterFile {
   ClusterMap map_ UZ_GUARDED_BY(mutex_);
   ClusterBuffers buffers_ UZ_GUARDED_BY(mutex_);
   std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
+  std::uint64_t read_end_ UZ_GUARDED_BY(mutex_) = 0;  // Where the last read ended.
   // Blocks that were read to be unpacked.
   std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 
@@ -175,8 +169,7 @@ class ClusterFile {
   std::vector<Run> given_back_ UZ_GUARDED_BY(mutex_);
   // First blocks of runs that no root in the storage has.
   std::unordered_set<std::uint64_t> fresh_ UZ_GUARDED_BY(mutex_);
-  std::vector<ClusterPacker> packers_ UZ_GUARDED_BY(mutex_);          // One a thread.
-  std::vector<std::vector<std::byte>> packed_ UZ_GUARDED_BY(mutex_);  // One a thread.
+  std::unique_ptr<PackingTeam> team_ UZ_GUARDED_BY(mutex_);
 };
 
 }  // namespace uzram

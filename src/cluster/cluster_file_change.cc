@@ -2,9 +2,7 @@
 // How a cluster file changes: in buffers first, which are packed side by side and then written into
 // free blocks one after the other.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <thread>
 
 #include "base/check.h"
 #include "cluster/cluster_file.h"
@@ -13,33 +11,11 @@ namespace uzram {
 namespace {
 
 // So much is packed by threads that are started for it.
-constexpr std::size_t kBatchBytes = std::size_t{4} << 20;
+constexpr std::size_t kBatchBytes = std::size_t{16} << 20;
 // Without a sync for long, what was written over meanwhile is given back this many runs at a time.
 constexpr std::size_t kMostGivenBack = 1024;
 // Shorter writes wait in buffers: the next one may change the same cluster.
 constexpr std::size_t kLongWriteBytes = std::size_t{256} << 10;
-
-// Runs work(i, worker) for every i below `count`, on up to `thread_count` threads.
-template <typename Work>
-void run_side_by_side(std::size_t count, std::size_t thread_count, const Work& work) {
-  std::atomic<std::size_t> next = 0;  // Hands out numbers; the threads' end publishes results.
-  const auto serve = [&](std::size_t worker) {
-    for (std::size_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
-         i = next.fetch_add(1, std::memory_order_relaxed)) {
-      work(i, worker);
-    }
-  };
-  std::vector<std::thread> helpers;
-  for (std::size_t worker = 1; worker < std::min(thread_count, count); ++worker) {
-    try {
-      helpers.emplace_back(serve, worker);
-    } catch (const std::system_error&) {
-      break;  // No more threads: those that there are do it.
-    }
-  }
-  serve(0);
-  for (std::thread& helper : helpers) helper.join();
-}
 
 }  // namespace
 
@@ -47,13 +23,10 @@ Result<void> ClusterFile::begin_change() {
   if (!is_writable_) return fail(EBADF);
   if (is_broken_) return fail(EIO);
   if (free_) return {};
-  if (packers_.empty()) {
-    for (unsigned i = 0; i < std::max(1U, limits_.thread_count); ++i) {
-      auto packer = ClusterPacker::make(options_);
-      if (!packer) return fail(packer.error().code);
-      packers_.push_back(*std::move(packer));
-      packed_.emplace_back(cluster_bytes());
-    }
+  if (!team_) {
+    auto team = PackingTeam::make(options_, limits_.thread_count);
+    if (!team) return fail(team.error().code);
+    team_ = *std::move(team);
   }
   return take_used_blocks();
 }
@@ -81,9 +54,9 @@ Result<std::size_t> ClusterFile::write_whole(std::uint64_t offset, ConstBytes by
     pending[i] = {offset / cluster_bytes() + i,
                   bytes.subspan(i * cluster_bytes(), cluster_bytes())};
   }
-  auto written = write_clusters(pending, [&](std::size_t i) UZ_REQUIRES(mutex_) {
-    buffers_.forget(pending[i].cluster);
-    size_bytes_ = std::max(size_bytes_, (pending[i].cluster + 1) * cluster_bytes());
+  auto written = write_clusters(pending, [&](const PendingCluster& done) UZ_REQUIRES(mutex_) {
+    buffers_.forget(done.cluster);
+    size_bytes_ = std::max(size_bytes_, (done.cluster + 1) * cluster_bytes());
   });
   if (!written) return fail(written.error().code);
   return count * cluster_bytes();
@@ -97,11 +70,12 @@ Result<std::size_t> ClusterFile::write_in_cluster(std::uint64_t offset, ConstByt
   const std::size_t end = begin + part_bytes;
   // What was there is not needed when all of it is written over.
   const bool needs_content = begin != 0 || end < used_bytes(cluster);
-  const auto found = buffer(cluster, needs_content);
+  const auto found = buffer(cluster, needs_content ? cluster_bytes() : 0);
   if (!found) return fail(found.error().code);
   std::vector<std::byte>& content = (*found)->content;
   std::memcpy(&content[begin], bytes.data(), part_bytes);
   if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
+  (*found)->ready_bytes = cluster_bytes();
   (*found)->has_changed = true;
   size_bytes_ = std::max(size_bytes_, offset + part_bytes);
   return part_bytes;
@@ -114,7 +88,7 @@ Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, s
     if (!entry) return fail(entry.error().code);
     if (entry->is_hole()) return {};
   }
-  const auto found = buffer(cluster, true);
+  const auto found = buffer(cluster, cluster_bytes());
   if (!found) return fail(found.error().code);
   std::memset(&(*found)->content[begin], 0, bytes);
   (*found)->has_changed = true;
@@ -194,72 +168,66 @@ Result<void> ClusterFile::write_changed() {
       pending[i] = {each.cluster, ConstBytes(each.content).first(round_up(used, kPageBytes)),
                     used == cluster_bytes()};
     }
-    auto written =
-        write_clusters(pending, [&](std::size_t i) { changed[begin + i]->has_changed = false; });
+    auto written = write_clusters(pending, [&](const PendingCluster& done) {
+      changed[begin + static_cast<std::size_t>(&done - pending.data())]->has_changed = false;
+    });
     if (!written) return written;
   }
   return {};
 }
 
-// Each thread packs and writes; entries are published in order afterwards, by the caller's.
+// The team's threads pack; one of them at a time writes and publishes, while this one holds mutex_
+// for all.
 Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
                                          const Published& published) {
-  Mutex free_mutex;
-  std::vector<Result<MapEntry>> stored(batch.size());
-  run_side_by_side(batch.size(), packers_.size(), [&](std::size_t i, std::size_t worker) {
-    stored[i] = store_cluster(batch[i], worker, free_mutex);
-  });
   int first_code = 0;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const Result<void> done =
-        stored[i] ? publish(batch[i].cluster, *stored[i]) : fail(stored[i].error().code);
-    if (done)
-      published(i);
-    else if (first_code == 0)
-      first_code = done.error().code;
-  }
+  team_->run(batch, [&](std::span<PackedCluster> chunk) UZ_REQUIRES(mutex_) {
+    const auto written = write_chunk(chunk, published);
+    if (!written && first_code == 0) first_code = written.error().code;
+  });
   if (given_back_.size() > kMostGivenBack) give_space_back();
   if (first_code != 0) return fail(first_code);
   return {};
 }
 
-// Build: into blocks that nothing names.
-Result<MapEntry> ClusterFile::store_cluster(const PendingCluster& pending, std::size_t worker,
-                                            Mutex& free_mutex) {
-  UZ_CHECK(!pending.content.empty());
-  ConstBytes blocks = pending.content;
-  MapEntry entry;
-  entry.kind = EntryKind::Raw;
-  if (pending.is_whole) {
-    if (const auto packed = packers_[worker].pack(pending.content, packed_[worker])) {
-      blocks = ConstBytes(packed_[worker]).first(*packed * kPageBytes);
-      entry.kind = EntryKind::Packed;
+// Build: into blocks that nothing names. What lies together, in memory and in the file, is written
+// by one call.
+Result<void> ClusterFile::write_chunk(std::span<PackedCluster> chunk, const Published& published) {
+  for (PackedCluster& each : chunk) each.entry.first_block = free_->take(each.entry.block_count);
+  int first_code = 0;
+  for (std::size_t begin = 0, end = 0; begin < chunk.size(); begin = end) {
+    const std::uint64_t first_block = chunk[begin].entry.first_block;
+    ConstBytes blocks = chunk[begin].blocks;
+    for (end = begin + 1; end < chunk.size(); ++end) {
+      const PackedCluster& next = chunk[end];
+      if (next.blocks.data() != blocks.data() + blocks.size()) break;
+      if (next.entry.first_block != first_block + blocks.size() / kPageBytes) break;
+      blocks = {blocks.data(), blocks.size() + next.blocks.size()};
     }
+    Result<void> done = storage_->write(first_block * kPageBytes, blocks);
+    if (done)
+      done = publish(chunk.subspan(begin, end - begin), published);
+    else
+      free_->give_back(first_block, blocks.size() / kPageBytes);
+    if (!done && first_code == 0) first_code = done.error().code;
   }
-  entry.checksum = entry_checksum(pending.cluster, blocks);
-  entry.block_count = static_cast<std::uint16_t>(blocks.size() / kPageBytes);
-  {
-    const MutexLock lock(free_mutex);
-    entry.first_block = free_->take(entry.block_count);
-  }
-  if (auto written = storage_->write(entry.first_block * kPageBytes, blocks); !written) {
-    const MutexLock lock(free_mutex);
-    free_->give_back(entry.first_block, entry.block_count);
-    return fail(written.error().code);
-  }
-  return entry;
+  if (first_code != 0) return fail(first_code);
+  return {};
 }
 
 // Publish, free: the old blocks stay until a root that does not have them is safe.
-Result<void> ClusterFile::publish(std::uint64_t cluster, const MapEntry& entry) {
-  fresh_.insert(entry.first_block);
-  const auto old = map_.replace(*storage_, cluster, entry);
-  if (!old) {
-    drop(entry);
-    return fail(old.error().code);
+Result<void> ClusterFile::publish(std::span<const PackedCluster> run, const Published& published) {
+  Result<void> all;
+  for (const PackedCluster& each : run) {
+    fresh_.insert(each.entry.first_block);
+    const auto old = map_.replace(*storage_, each.pending->cluster, each.entry);
+    drop(old ? *old : each.entry);
+    if (old)
+      published(*each.pending);
+    else
+      all = fail(old.error().code);
   }
-  drop(*old);
-  return {};
+  return all;
 }
 
 void ClusterFile::drop(const MapEntry& entry) {

@@ -80,6 +80,18 @@ class RandomChanges {
   }
   [[nodiscard]] Random& random() { return random_; }
 
+  // Returns: whether some part of the file is as it should be.
+  [[nodiscard]] bool reads_back(ClusterFile& file, const ContentBytes& plain) {
+    const std::uint64_t offset = random_.below(most_bytes_);
+    ContentBytes part(1 + random_.below(9000));
+    const ConstBytes rest = ConstBytes(plain).subspan(std::min<std::size_t>(offset, plain.size()));
+    const ConstBytes expected = rest.first(std::min(rest.size(), part.size()));
+    const auto got = file.read(offset, part);
+    if (!got) return false;
+    part.resize(*got);
+    return std::equal(part.begin(), part.end(), expected.begin(), expected.end());
+  }
+
  private:
   Result<void> write(ClusterFile& file, ContentBytes& plain, std::uint64_t offset,
                      std::uint64_t bytes) {

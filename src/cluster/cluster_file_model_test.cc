@@ -33,6 +33,7 @@ TEST_P(ClusterFileModel, AgreesWithPlainBytes) {
     if (step % 5 == 0) {
       ASSERT_TRUE(read_whole(*file) == plain) << step;
     }
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(changes.reads_back(*file, plain)) << step;
     if (changes.random().below(8) == 0) {
       ASSERT_TRUE(file->sync());
       file->check_invariants();

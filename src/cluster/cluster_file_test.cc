@@ -80,6 +80,41 @@ TEST_F(ClusterFileTest, StoresTheClustersOfF2fs) {
   }));
 }
 
+TEST_F(ClusterFileTest, ReadsAndChangesWhatItHasUnpackedInPart) {
+  for (const ClusterAlgorithm algorithm : {ClusterAlgorithm::Lz4, ClusterAlgorithm::LzoRle}) {
+    disk_ = std::make_shared<MemoryDisk>();
+    create({.algorithm = algorithm, .log_pages = 4});
+    const std::size_t cluster_bytes = file_->options().cluster_bytes();
+    ContentBytes content = content_of(PageKind::Records, 4 * cluster_bytes);
+    write(0, content);
+    sync();
+    reopen();
+    ASSERT_EQ(totals().packed_clusters, 4U);
+    const auto expect_part = [&](std::uint64_t offset, std::size_t bytes) {
+      ContentBytes part(bytes);
+      ASSERT_EQ(file_->read(offset, part), bytes);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(),
+                             content.begin() + static_cast<std::ptrdiff_t>(offset)));
+    };
+    expect_part(2 * kPageBytes, kPageBytes);  // The front of the first cluster,
+    expect_part(kPageBytes, kPageBytes);      // what came with it,
+    expect_part(7 * kPageBytes, kPageBytes);  // and more of it.
+    expect_part(cluster_bytes + 100, 200);    // The front of the second one,
+    expect_part(cluster_bytes, cluster_bytes);
+    expect_part(2 * cluster_bytes + kPageBytes, 1);  // A change behind the front of the third.
+    content[3 * cluster_bytes - 1] = std::byte{77};
+    write(3 * cluster_bytes - 1, {std::byte{77}});
+    expect_part(3 * cluster_bytes + 5, 5);  // The fourth is written over.
+    std::fill_n(content.end() - static_cast<std::ptrdiff_t>(cluster_bytes), cluster_bytes,
+                std::byte{1});
+    write(3 * cluster_bytes, ContentBytes(cluster_bytes, std::byte{1}));
+    EXPECT_TRUE(read_whole(*file_) == content);
+    sync();
+    reopen();
+    EXPECT_TRUE(read_whole(*file_) == content);
+  }
+}
+
 TEST_F(ClusterFileTest, KeepsNothingForHoles) {
   create();
   write(std::uint64_t{1} << 40, {std::byte{1}});

@@ -48,7 +48,7 @@ bool read_cluster_algorithm(std::string_view text, ClusterOptions& options) {
 std::string cluster_algorithm_text(const ClusterOptions& options) {
   const auto index = static_cast<std::size_t>(options.algorithm);
   std::string text(index < kClusterAlgorithmCount ? kClusterAlgorithms[index].name : "unknown");
-  if (options.level != 0) text += ":" + std::to_string(options.level);
+  if (options.level != 0) text.append(1, ':').append(std::to_string(options.level));
   return text;
 }
 

@@ -108,4 +108,12 @@ Result<void> ClusterUnpacker::unpack(ConstBytes blocks, MutableBytes cluster) no
                                    cluster);
 }
 
+Result<std::size_t> ClusterUnpacker::unpack_front(ConstBytes blocks, MutableBytes cluster,
+                                                  std::size_t wanted_bytes) noexcept {
+  const auto header = read_cluster_header(blocks);
+  if (!header) return fail(header.error().code);
+  const ConstBytes packed = blocks.subspan(kClusterHeaderBytes, header->packed_bytes);
+  return decompressor_->decompress_front(packed, cluster, wanted_bytes);
+}
+
 }  // namespace uzram

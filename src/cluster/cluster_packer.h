@@ -73,6 +73,11 @@ class ClusterUnpacker {
   // Requires: `cluster` is 4 to 256 pages; `blocks` are whole blocks, any bytes.
   // Errors: EBADMSG: `blocks` hold no cluster of this size; the content is then unspecified.
   [[nodiscard]] Result<void> unpack(ConstBytes blocks, MutableBytes cluster) noexcept;
+  // The same for at least the first `wanted_bytes`; less work where the algorithm allows it.
+  // Returns: how many bytes at the front are there; what is behind them is unspecified.
+  // Requires: 0 < wanted_bytes <= cluster.size().
+  [[nodiscard]] Result<std::size_t> unpack_front(ConstBytes blocks, MutableBytes cluster,
+                                                 std::size_t wanted_bytes) noexcept;
 
  private:
   explicit ClusterUnpacker(std::unique_ptr<Decompressor> decompressor)

@@ -75,6 +75,14 @@ class Decompressor {
   // Errors: EBADMSG when `packed` does not unpack to exactly block.size() bytes; the content of
   // `block` is then unspecified.
   [[nodiscard]] virtual Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept = 0;
+
+  // Fills at least the first `wanted_bytes` of `block`, and may leave out the work for the rest.
+  // Returns: how many bytes at the front are there; the others are then unspecified, and what is
+  // wrong behind the front may not be noticed.
+  // Requires: 0 < wanted_bytes <= block.size().
+  // Errors: EBADMSG when `packed` does not unpack to that much, or to more than block.size().
+  [[nodiscard]] virtual Result<std::size_t> decompress_front(ConstBytes packed, MutableBytes block,
+                                                             std::size_t wanted_bytes) noexcept;
 };
 
 // One algorithm with its parameters settled: shared by all threads.

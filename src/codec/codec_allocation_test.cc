@@ -1,76 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts every call of the allocator while contexts work, also those from inside libraries: this
-// program's malloc is the one below. (operator new calls it too.)
+// Counts every call of the allocator while contexts work, also those from inside libraries.
 #include <gtest/gtest.h>
 
-#include <cerrno>
-#include <cstdlib>
 #include <vector>
 
+#include "base/counted_malloc.h"
 #include "codec/cluster_codec.h"
 #include "codec/codec.h"
 #include "codec/codec_rows.h"
 #include "codec/page_kinds.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UZ_OWN_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UZ_OWN_MALLOC 0
-#endif
-#endif
-#if !defined(UZ_OWN_MALLOC) && defined(__GLIBC__)
-#define UZ_OWN_MALLOC 1
-#endif
-
-namespace {
-thread_local std::size_t allocation_count = 0;
-// Counts down to the one allocation that fails; zero: none will.
-thread_local std::size_t allocations_to_failure = 0;
-
-// Called by every allocation. Returns: whether this one is to fail.
-[[maybe_unused]] bool count_allocation() {
-  ++allocation_count;
-  return allocations_to_failure > 0 && --allocations_to_failure == 0;
-}
-}  // namespace
-
-#if UZ_OWN_MALLOC
-extern "C" {
-void* __libc_malloc(std::size_t bytes);
-void* __libc_calloc(std::size_t count, std::size_t bytes);
-void* __libc_realloc(void* old, std::size_t bytes);
-void* __libc_memalign(std::size_t alignment, std::size_t bytes);
-void __libc_free(void* memory);
-
-void* malloc(std::size_t bytes) {
-  if (count_allocation()) return nullptr;
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  if (count_allocation()) return nullptr;
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, std::size_t bytes) {
-  if (count_allocation()) return nullptr;
-  return __libc_realloc(old, bytes);
-}
-void* memalign(std::size_t alignment, std::size_t bytes) {
-  if (count_allocation()) return nullptr;
-  return __libc_memalign(alignment, bytes);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  if (count_allocation()) return nullptr;
-  return __libc_memalign(alignment, bytes);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
-  if (count_allocation()) return ENOMEM;
-  *memory = __libc_memalign(alignment, bytes);
-  return *memory == nullptr ? ENOMEM : 0;
-}
-void free(void* memory) { __libc_free(memory); }
-}
-#endif
 
 namespace uzram {
 namespace {
@@ -103,7 +41,7 @@ std::size_t allocations_while_working(const CodecInfo& row, const CodecParams& p
 class Allocation : public testing::TestWithParam<CodecInfo> {
  protected:
   void SetUp() override {
-    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+    if (!UZ_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns malloc";
   }
 };
 
@@ -178,7 +116,7 @@ TEST_P(Allocation, FailingInAFactoryIsReportedAsSuch) {
 class ClusterAllocation : public testing::Test {
  protected:
   void SetUp() override {
-    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+    if (!UZ_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns malloc";
   }
 };
 

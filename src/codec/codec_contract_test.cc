@@ -78,6 +78,18 @@ class Packer {
     return Bytes(bytes.begin(), bytes.end());
   }
 
+  // The front of the block, and what else came with it.
+  Result<Bytes> unpack_front(ConstBytes packed, std::size_t block_bytes, std::size_t wanted_bytes) {
+    Guarded block(block_bytes);
+    const auto ready = decompressor_->decompress_front(packed, block.bytes(), wanted_bytes);
+    EXPECT_TRUE(block.is_intact()) << "wrote outside block";
+    if (!ready) return tl::unexpected<Error>(ready.error());
+    EXPECT_GE(*ready, wanted_bytes);
+    EXPECT_LE(*ready, block_bytes);
+    const MutableBytes front = block.bytes().first(*ready);
+    return Bytes(front.begin(), front.end());
+  }
+
   bool brings_back(ConstBytes block) {
     const Result<Bytes> back = unpack(pack_roomy(block), block.size());
     return back && std::equal(back->begin(), back->end(), block.begin(), block.end());
@@ -111,6 +123,28 @@ TEST_P(EveryCodec, BringsEveryKindOfPageBack) {
       EXPECT_TRUE(codec.brings_back(page(kind, kPageBytes << shift)))
           << "kind " << static_cast<int>(kind) << ", block " << (kPageBytes << shift);
   }
+}
+
+TEST_P(EveryCodec, UnpacksAsMuchOfTheFrontAsIsWanted) {
+  constexpr std::size_t kBlockBytes = 4 * kPageBytes;
+  Packer codec = packer(kBlockBytes);
+  for (const PageKind kind : kPageKinds) {
+    const Bytes block = page(kind, kBlockBytes);
+    const Bytes packed = codec.pack_roomy(block);
+    for (const std::size_t wanted : {std::size_t{1}, std::size_t{5}, kPageBytes - 1, kPageBytes,
+                                     3 * kPageBytes, kBlockBytes}) {
+      const auto front = codec.unpack_front(packed, kBlockBytes, wanted);
+      ASSERT_TRUE(front) << static_cast<int>(kind) << ", " << wanted;
+      EXPECT_TRUE(std::equal(front->begin(), front->end(), block.begin())) << wanted;
+    }
+  }
+}
+
+TEST_P(EveryCodec, UnpacksNoFrontThatIsNotThere) {
+  constexpr std::size_t kBlockBytes = 2 * kPageBytes;
+  Packer codec = packer(kBlockBytes);
+  const Bytes packed = codec.pack_roomy(page(PageKind::Records, kPageBytes));
+  EXPECT_EQ(codec.unpack_front(packed, kBlockBytes, kPageBytes + 1).error().code, EBADMSG);
 }
 
 TEST_P(EveryCodec, TakesSmallerBlocksThanItWasMadeFor) {

@@ -82,6 +82,19 @@ class PlainDecompressor final : public Decompressor {
                             static_cast<int>(packed.size()), static_cast<int>(block.size())),
         block);
   }
+
+  Result<std::size_t> decompress_front(ConstBytes packed, MutableBytes block,
+                                       std::size_t wanted_bytes) noexcept override {
+    if (wanted_bytes == block.size())
+      return Decompressor::decompress_front(packed, block, wanted_bytes);
+    if (packed.size() > INT_MAX) return fail(EBADMSG);
+    const int unpacked_bytes = LZ4_decompress_safe_partial(
+        char_pointer(packed), char_pointer(block), static_cast<int>(packed.size()),
+        static_cast<int>(wanted_bytes), static_cast<int>(block.size()));
+    if (unpacked_bytes < 0 || static_cast<std::size_t>(unpacked_bytes) < wanted_bytes)
+      return fail(EBADMSG);
+    return static_cast<std::size_t>(unpacked_bytes);
+  }
 };
 
 class DictionaryDecompressor final : public Decompressor {

@@ -24,22 +24,24 @@ class LzoDecoder {
   bool run() {
     if (!read_version() || !read_first_literals()) return false;
     while (in_left() >= kShortestInstructionBytes) {
-      const uint8_t code = *in_++;
-      Step step;
-      if (code >= lzo::kNear) {
-        step = near_copy(code);
-      } else if (code >= lzo::kMiddle) {
-        step = middle_copy(code);
-      } else if (code >= lzo::kFar) {
-        step = far_copy(code);
-      } else {
-        step = low_instruction(code);
-      }
+      const Step step = next_instruction();
       if (step == Step::End) return in_left() == 0 && out_ == out_end_;
       if (step == Step::Bad) return false;
     }
     return false;
   }
+
+  // Returns: whether that much of the block is there, for which the stream was sound so far.
+  bool run_until(std::size_t wanted_bytes) {
+    if (!read_version() || !read_first_literals()) return false;
+    while (out_bytes() < wanted_bytes) {
+      if (in_left() < kShortestInstructionBytes || next_instruction() != Step::Next) return false;
+    }
+    return true;
+  }
+
+  // Wide copies may have written behind them.
+  std::size_t out_bytes() const { return static_cast<std::size_t>(out_ - block_); }
 
  private:
   enum class Step { Next, End, Bad };
@@ -47,6 +49,14 @@ class LzoDecoder {
   // No instruction is shorter, and none may come last but the three bytes that end the stream.
   static constexpr std::size_t kShortestInstructionBytes = 2;
   static constexpr std::size_t kAfterLiteralRun = 4;
+
+  Step next_instruction() {
+    const uint8_t code = *in_++;
+    if (code >= lzo::kNear) return near_copy(code);
+    if (code >= lzo::kMiddle) return middle_copy(code);
+    if (code >= lzo::kFar) return far_copy(code);
+    return low_instruction(code);
+  }
 
   std::size_t in_left() const { return static_cast<std::size_t>(in_end_ - in_); }
   std::size_t out_left() const { return static_cast<std::size_t>(out_end_ - out_); }
@@ -193,6 +203,13 @@ class LzoDecoder {
 Result<void> decode_lzo(ConstBytes packed, MutableBytes block) noexcept {
   if (!LzoDecoder(packed, block).run()) return fail(EBADMSG);
   return {};
+}
+
+Result<std::size_t> decode_lzo_front(ConstBytes packed, MutableBytes block,
+                                     std::size_t wanted_bytes) noexcept {
+  LzoDecoder decoder(packed, block);
+  if (!decoder.run_until(wanted_bytes)) return fail(EBADMSG);
+  return decoder.out_bytes();
 }
 
 }  // namespace uzram

@@ -60,6 +60,10 @@ class LzoRleDecompressor final : public Decompressor {
   Result<void> decompress(ConstBytes packed, MutableBytes block) noexcept override {
     return decode_lzo(packed, block);
   }
+  Result<std::size_t> decompress_front(ConstBytes packed, MutableBytes block,
+                                       std::size_t wanted_bytes) noexcept override {
+    return decode_lzo_front(packed, block, wanted_bytes);
+  }
 };
 
 class LzoRleCodec final : public Codec {

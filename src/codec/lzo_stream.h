@@ -78,5 +78,8 @@ class LzoEncoder {
 
 // As Decompressor::decompress, for both versions.
 [[nodiscard]] Result<void> decode_lzo(ConstBytes packed, MutableBytes block) noexcept;
+// As Decompressor::decompress_front.
+[[nodiscard]] Result<std::size_t> decode_lzo_front(ConstBytes packed, MutableBytes block,
+                                                   std::size_t wanted_bytes) noexcept;
 
 }  // namespace uzram

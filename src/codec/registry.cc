@@ -74,4 +74,10 @@ std::string_view dictionary_of(const CodecParams& params) {
   return params.dictionary ? std::string_view(*params.dictionary) : std::string_view();
 }
 
+Result<std::size_t> Decompressor::decompress_front(ConstBytes packed, MutableBytes block,
+                                                   std::size_t /*wanted_bytes*/) noexcept {
+  if (auto done = decompress(packed, block); !done) return fail(done.error().code);
+  return block.size();
+}
+
 }  // namespace uzram

@@ -1,49 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fault, and all that it has to do, allocates nothing: malloc itself may be what has the fault.
-#include <atomic>
-#include <cerrno>
-#include <cstdlib>
-
+#include "base/counted_malloc.h"
 #include "pager/pager_fixture.h"
-
-#if !UZ_PAGER_UNDER_SANITIZER && defined(__GLIBC__)
-#define UZ_PAGER_OWN_MALLOC 1
-#else
-#define UZ_PAGER_OWN_MALLOC 0
-#endif
-
-namespace {
-// Of all threads: whoever serves a fault.
-std::atomic<std::size_t> pager_allocation_count{0};
-}  // namespace
-
-#if UZ_PAGER_OWN_MALLOC
-extern "C" {
-void* __libc_malloc(std::size_t bytes);
-void* __libc_calloc(std::size_t count, std::size_t bytes);
-void* __libc_realloc(void* old, std::size_t bytes);
-void* __libc_memalign(std::size_t alignment, std::size_t bytes);
-void __libc_free(void* memory);
-
-void* malloc(std::size_t bytes) {
-  ++pager_allocation_count;
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  ++pager_allocation_count;
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, std::size_t bytes) {
-  ++pager_allocation_count;
-  return __libc_realloc(old, bytes);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  ++pager_allocation_count;
-  return __libc_memalign(alignment, bytes);
-}
-void free(void* memory) { __libc_free(memory); }
-}
-#endif
 
 namespace uzram {
 namespace {
@@ -51,7 +9,7 @@ namespace {
 class PagerAllocation : public EveryBackend {
  protected:
   void SetUp() override {
-    if (UZ_PAGER_OWN_MALLOC == 0) GTEST_SKIP() << "a sanitizer owns malloc";
+    if (!UZ_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns malloc";
   }
 };
 INSTANTIATE_TEST_SUITE_P(Backends, PagerAllocation, backends_with_faults(), backend_name);
@@ -65,11 +23,11 @@ TEST_P(PagerAllocation, DoesNotHappenInFaults) {
     UZ_MAKE_PAGER(*this, alone);
     constexpr std::uint64_t kPages = 5000;
     std::byte* const start = region(kPages * kPageBytes);
-    const std::size_t before = pager_allocation_count;
+    const std::size_t before = all_allocation_count;
     fill(start, kPages);
     const std::uint64_t wrong = first_wrong(start, kPages);
     fill(start, kPages, 5);
-    const std::size_t after = pager_allocation_count;
+    const std::size_t after = all_allocation_count;
     EXPECT_EQ(wrong, kPages);
     EXPECT_GT(pager().stats().assisted_pages, kPages);
     EXPECT_EQ(after, before);

@@ -1,62 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts every call of the allocator by this thread while pages are served: a swap device that asks
-// for memory to give memory back would hang. (operator new calls malloc too.)
+// for memory to give memory back would hang.
 #include <gtest/gtest.h>
 
-#include <cerrno>
-#include <cstdlib>
-
+#include "base/counted_malloc.h"
 #include "codec/codec_rows.h"
 #include "store/background_fixture.h"
 #include "store/store.h"
 #include "store/store_fixture.h"
-
-#if !UZ_UNDER_SANITIZER && defined(__GLIBC__)
-#define UZ_OWN_MALLOC 1
-#else
-#define UZ_OWN_MALLOC 0
-#endif
-
-namespace {
-thread_local std::size_t allocation_count = 0;
-}  // namespace
-
-#if UZ_OWN_MALLOC
-extern "C" {
-void* __libc_malloc(std::size_t bytes);
-void* __libc_calloc(std::size_t count, std::size_t bytes);
-void* __libc_realloc(void* old, std::size_t bytes);
-void* __libc_memalign(std::size_t alignment, std::size_t bytes);
-void __libc_free(void* memory);
-
-void* malloc(std::size_t bytes) {
-  ++allocation_count;
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* old, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_realloc(old, bytes);
-}
-void* memalign(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_memalign(alignment, bytes);
-}
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  return __libc_memalign(alignment, bytes);
-}
-int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
-  ++allocation_count;
-  *memory = __libc_memalign(alignment, bytes);
-  return *memory == nullptr ? ENOMEM : 0;
-}
-void free(void* memory) { __libc_free(memory); }
-}
-#endif
 
 namespace uzram {
 namespace {
@@ -64,7 +15,7 @@ namespace {
 class StoreAllocation : public testing::TestWithParam<CodecInfo> {
  protected:
   void SetUp() override {
-    if (!UZ_OWN_MALLOC) GTEST_SKIP() << "a sanitizer owns malloc";
+    if (!UZ_COUNTS_ALLOCATIONS) GTEST_SKIP() << "a sanitizer owns malloc";
   }
 };
 
