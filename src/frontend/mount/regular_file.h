@@ -43,6 +43,8 @@ class RegularFile {
   void open_new(FileDescriptor file, bool is_to_be_compressed);
   void close(bool could_write);
   [[nodiscard]] unsigned writer_count();
+  // Whether changes are refused.
+  [[nodiscard]] bool is_released();
 
   // The size that it shows; `status` is that of the file below.
   [[nodiscard]] Result<std::uint64_t> size_bytes(const struct stat& status);
