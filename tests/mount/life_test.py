@@ -78,6 +78,17 @@ class EndTest(MountTest):
         for name, content in contents.items():
             self.assertEqual(content, (self.above / name).read_bytes())
 
+    def test_a_mount_waits_for_the_end_of_the_one_before(self):
+        for turn in range(3):
+            daemon = self.mount()
+            content = text(200_000, turn)
+            (self.above / "a b").write_bytes(content)
+            run("umount", self.above)
+            self.mount()
+            self.assertEqual(content, (self.above / "a b").read_bytes())
+            self.wait_for_end(daemon)
+            self.unmount()
+
     def test_a_signal_unmounts_also_what_is_in_use(self):
         daemon = self.mount()
         content = text(300_000)

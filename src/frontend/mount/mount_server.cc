@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,8 @@ namespace {
 constexpr unsigned kMostRequestBytes = 1U << 20;
 constexpr unsigned kLeastThreads = 4;
 constexpr unsigned kMostThreads = 16;
+constexpr std::chrono::milliseconds kFarewellStep{20};
+constexpr std::chrono::milliseconds kMostFarewell{30'000};
 
 tl::unexpected<std::string> refuse(const std::string& what, int code) {
   return tl::unexpected(fmt::format("{}: {}", what, ::strerrordesc_np(code)));
@@ -106,6 +109,42 @@ tl::expected<std::string, std::string> real_folder(const std::string& path) {
   return std::string(real.data());
 }
 
+// Spaces and the like are octal numbers in the kernel's table.
+std::string unescaped(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+bool is_mounted_somewhere(const std::string& directory) {
+  std::ifstream table("/proc/self/mounts");
+  std::string source, point, type, rest;
+  while (table >> source >> point >> type && std::getline(table, rest)) {
+    if (type == "fuse.uzram" && unescaped(source) == directory) return true;
+  }
+  return false;
+}
+
+// A mount that was taken away keeps the directory until everything is safe.
+Result<std::unique_ptr<Volume>> open_volume(const std::string& directory,
+                                            const MountOptions& options) {
+  for (auto waited = kMostFarewell.zero();; waited += kFarewellStep) {
+    auto volume = Volume::open(directory, options);
+    if (volume || volume.error().code != EBUSY || waited >= kMostFarewell ||
+        is_mounted_somewhere(directory)) {
+      return volume;
+    }
+    std::this_thread::sleep_for(kFarewellStep);
+  }
+}
+
 // One of libfuse's buffers; it allocates them itself.
 struct MountRequest {
   ~MountRequest() { std::free(buffer.mem); }
@@ -139,7 +178,7 @@ tl::expected<std::unique_ptr<MountServer>, std::string> MountServer::start(
   }
   allow_many_descriptors();
   ::umask(0);  // The kernel has applied the caller's already.
-  auto volume = Volume::open(*below, options);
+  auto volume = open_volume(*below, options);
   if (!volume && volume.error().code == EBUSY) {
     return tl::unexpected(
         fmt::format("{} is mounted already; a second mount must be read-only (-o ro)", *below));
