@@ -55,7 +55,7 @@ function(uzram_room name)
   list(TRANSFORM ROOM_ROOMS PREPEND "uzram_")
   add_library(uzram_${target} STATIC ${ROOM_SOURCES})
   if(ROOM_UNITY)
-    set_target_properties(uzram_${target} PROPERTIES UNITY_BUILD ON)
+    set_target_properties(uzram_${target} PROPERTIES UNITY_BUILD ${UZRAM_UNITY_ROOMS})
     target_compile_options(uzram_${target} PRIVATE $<$<NOT:$<CONFIG:Release>>:-O0>)
   endif()
   target_link_libraries(uzram_${target} PUBLIC

@@ -6,6 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
+RUNS_BESIDE_OTHERS = True
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE_BYTES = 4096
 

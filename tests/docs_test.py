@@ -12,6 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from uzram_daemon import ROOT, uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 

@@ -9,6 +9,8 @@ import unittest
 
 from uzram_daemon import ROOT, uzram_program
 
+RUNS_BESIDE_OTHERS = True
+
 EXAMPLES = ROOT / "examples"
 SUM = sum(i // 100 for i in range((256 << 20) // 8))
 PROJECT = """cmake_minimum_required(VERSION 3.25)
@@ -64,6 +66,20 @@ class InstallTest(unittest.TestCase):
                 must("sh", "-c", f"cd {self.folder} && cp {EXAMPLES / name} . && {command}",
                      env=self.environment)
                 self.check_run(self.folder / "big_array")
+
+    def test_a_mapped_cluster_file_is_changed_through_memory(self):
+        text = "".join(f"line {i} of what is longer than the limit\n" for i in range(250_000))
+        (self.folder / "text").write_text(text, encoding="utf-8")
+        must(uzram_program(), "cluster", "pack", self.folder / "text", self.folder / "packed")
+        line = (EXAMPLES / "mapped_file.c").read_text(encoding="utf-8").splitlines()[2]
+        command = line.removeprefix("//").strip().removesuffix("&& ./mapped_file FILE")
+        must("sh", "-c", f"cd {self.folder} && cp {EXAMPLES / 'mapped_file.c'} . && {command}",
+             env=self.environment)
+        said = must(self.folder / "mapped_file", self.folder / "packed", env=self.environment)
+        changed = sum(1 for letter in text if letter.islower())
+        self.assertEqual(f"{changed} of {len(text)} bytes changed\n", said)
+        self.assertEqual(text.upper(), must(uzram_program(), "cluster", "cat",
+                                            self.folder / "packed"))
 
     def test_cmake_finds_the_package(self):
         project = self.folder / "project"

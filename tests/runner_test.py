@@ -14,6 +14,7 @@ sys.path.insert(0, str(RUNNER))
 
 import gtest  # noqa: E402
 import process  # noqa: E402
+import stages  # noqa: E402
 import tidy  # noqa: E402
 from results import FAILED, PASSED, SKIPPED, Case, closing_line, count_text  # noqa: E402
 from results import lines_of  # noqa: E402
@@ -78,6 +79,22 @@ class SummaryTest(unittest.TestCase):
 
     def test_what_failed_is_told_by_name(self):
         self.assertEqual(["  c [dev]: no reason given"], lines_of(FAILED, [("dev", self.cases)]))
+
+
+class LaneTest(unittest.TestCase):
+    def test_a_test_is_alone_unless_it_says_otherwise(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "some_test.py"
+            for text, lane in (("import os\n", stages.ALONE),
+                               ("import os\nRUNS_BESIDE_OTHERS = True\n", stages.BESIDE),
+                               ("# RUNS_BESIDE_OTHERS = True\n", stages.ALONE)):
+                path.write_text(text, encoding="utf-8")
+                self.assertEqual(lane, stages.lane_of(path))
+
+    def test_builds_come_before_every_test_that_needs_them(self):
+        lanes = [stage.lane for stage in stages.all_stages()]
+        self.assertEqual(sorted(lanes, key=[stages.FIRST, stages.ALONE, stages.BESIDE].index),
+                         lanes)
 
 
 class TidyTest(unittest.TestCase):

@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -46,8 +47,8 @@ std::array<timespec, 2> times_of(const F2fsInode& inode) {
 
 class Extraction {
  public:
-  Extraction(const F2fsVolume& volume, int root, ImageFaults& faults)
-      : volume_(volume), root_(root), faults_(faults) {}
+  Extraction(const F2fsVolume& volume, int root, const ExtractOptions& options, ImageFaults& faults)
+      : volume_(volume), root_(root), options_(options), faults_(faults) {}
 
   // Returns: whether it is a directory that is there now.
   bool put(const std::string& path, const F2fsInode& inode) {
@@ -59,7 +60,7 @@ class Extraction {
                      : link_known(inode) ? put_link(parent.get(), place.name, inode)
                                          : put_file(parent.get(), path, place.name, inode);
     if (code != 0) return fault(path, code);
-    if (S_ISDIR(inode.mode)) directories_.push_back({path, inode});
+    if (S_ISDIR(inode.mode)) directories_.push_back(made_directory(path, inode));
     if (inode.link_count > 1 && !S_ISDIR(inode.mode)) first_paths_.try_emplace(inode.ino, path);
     return S_ISDIR(inode.mode);
   }
@@ -68,29 +69,55 @@ class Extraction {
   void finish() {
     for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {
       const FileDescriptor directory = open_below(root_, it->path);
-      if (!directory.is_open() || !set_attributes(directory.get(), it->mode, it->times))
-        fault(it->path, errno);
+      const int code =
+          directory.is_open() ? set_attributes(directory.get(), it->attributes) : errno;
+      if (code != 0) fault(it->path, code);
     }
   }
 
  private:
+  struct Attributes {
+    std::uint16_t mode = 0;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::array<timespec, 2> times{};
+    std::vector<F2fsXattr> xattrs;
+  };
   struct MadeDirectory {
     std::string path;
-    std::uint16_t mode;
-    std::array<timespec, 2> times;
-    MadeDirectory(std::string made_path, const F2fsInode& inode)
-        : path(std::move(made_path)), mode(inode.mode), times(times_of(inode)) {}
+    Attributes attributes;
   };
+
+  // What of an inode is wanted. Xattrs that cannot be read are a fault and the rest is not.
+  Attributes attributes_of(const std::string& path, const F2fsInode& inode) {
+    Attributes found{inode.mode, inode.uid, inode.gid, times_of(inode), {}};
+    if (!options_.has_xattrs) return found;
+    auto xattrs = read_xattrs(volume_, inode);
+    if (!xattrs) faults_.add(printable_name(path) + ": " + xattrs.error().text);
+    if (xattrs) found.xattrs = *std::move(xattrs);
+    std::erase_if(found.xattrs,
+                  [](const F2fsXattr& xattr) { return !xattr.name.starts_with("user."); });
+    return found;
+  }
+  MadeDirectory made_directory(const std::string& path, const F2fsInode& inode) {
+    return {path, attributes_of(path, inode)};
+  }
 
   bool fault(const std::string& path, int code) {
     if (code != kAlreadySaid)
       faults_.add(fmt::format("{}: {}", printable_name(path), ::strerrordesc_np(code)));
     return false;
   }
-  static bool set_attributes(int descriptor, std::uint16_t mode,
-                             const std::array<timespec, 2>& times) {
-    return ::fchmod(descriptor, mode & kPlainModeBits) == 0 &&
-           (::futimens(descriptor, times.data()) == 0 || errno == EINVAL);
+  // Returns: 0 or an errno value. A new owner takes bits of the mode away, so that comes first.
+  [[nodiscard]] int set_attributes(int descriptor, const Attributes& wanted) const {
+    if (options_.has_owners && ::fchown(descriptor, wanted.uid, wanted.gid) != 0) return errno;
+    for (const F2fsXattr& xattr : wanted.xattrs) {
+      if (::fsetxattr(descriptor, xattr.name.c_str(), xattr.value.data(), xattr.value.size(), 0) !=
+          0)
+        return errno;
+    }
+    if (::fchmod(descriptor, wanted.mode & kPlainModeBits) != 0) return errno;
+    return ::futimens(descriptor, wanted.times.data()) == 0 || errno == EINVAL ? 0 : errno;
   }
   bool link_known(const F2fsInode& inode) const {
     return inode.link_count > 1 && first_paths_.contains(inode.ino);
@@ -111,8 +138,10 @@ class Extraction {
                const F2fsInode& inode) {
     if (S_ISREG(inode.mode)) return put_regular(parent, path, name, inode);
     if (S_ISLNK(inode.mode)) return put_symlink(parent, path, name, inode);
-    if (S_ISFIFO(inode.mode))
-      return ::mkfifoat(parent, name.c_str(), inode.mode & kPlainModeBits) == 0 ? 0 : errno;
+    if (S_ISFIFO(inode.mode)) {
+      if (::mkfifoat(parent, name.c_str(), inode.mode & kPlainModeBits) != 0) return errno;
+      return set_owner_at(parent, name, inode);
+    }
     faults_.add(printable_name(path) + ": left out: neither file nor directory nor link");
     return kAlreadySaid;
   }
@@ -128,7 +157,7 @@ class Extraction {
       faults_.add(printable_name(path) + ": " + copied.error().text);
       return kAlreadySaid;
     }
-    return set_attributes(out.get(), inode.mode, times_of(inode)) ? 0 : errno;
+    return set_attributes(out.get(), attributes_of(path, inode));
   }
   int put_symlink(int parent, const std::string& path, const std::string& name,
                   const F2fsInode& inode) {
@@ -140,13 +169,21 @@ class Extraction {
       faults_.add(printable_name(path) + ": " + got.error().text);
       return kAlreadySaid;
     }
-    return ::symlinkat(target.c_str(), parent, name.c_str()) == 0 ? 0 : errno;
+    if (::symlinkat(target.c_str(), parent, name.c_str()) != 0) return errno;
+    return set_owner_at(parent, name, inode);
+  }
+  [[nodiscard]] int set_owner_at(int parent, const std::string& name,
+                                 const F2fsInode& inode) const {
+    if (!options_.has_owners) return 0;
+    return ::fchownat(parent, name.c_str(), inode.uid, inode.gid, AT_SYMLINK_NOFOLLOW) == 0 ? 0
+                                                                                            : errno;
   }
 
   static constexpr int kAlreadySaid = -1;
 
   const F2fsVolume& volume_;
   const int root_;
+  const ExtractOptions options_;
   ImageFaults& faults_;
   std::vector<MadeDirectory> directories_;
   std::map<std::uint32_t, std::string> first_paths_;  // Of inodes with several names.
@@ -156,13 +193,13 @@ class Extraction {
 
 InputResult<void> extract_tree(const F2fsVolume& volume, const F2fsInode& top,
                                const std::string& name, const std::string& target,
-                               ImageFaults& faults) {
+                               const ExtractOptions& options, ImageFaults& faults) {
   if (::mkdir(target.c_str(), 0777) != 0 && errno != EEXIST)
     return refuse(errno, fmt::format("{}: {}", quote(target), ::strerrordesc_np(errno)));
   const FileDescriptor root(::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root.is_open())
     return refuse(errno, fmt::format("{}: {}", quote(target), ::strerrordesc_np(errno)));
-  Extraction extraction(volume, root.get(), faults);
+  Extraction extraction(volume, root.get(), options, faults);
   if (!S_ISDIR(top.mode)) {
     extraction.put(name, top);
     return {};

@@ -28,7 +28,7 @@ std::string find_in_path(const std::string& name) {
   const char* const path = std::getenv("PATH");
   std::istringstream folders(path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string full = (folder.empty() ? "." : folder) + "/" + name;
+    std::string full = (folder.empty() ? "." : folder) + "/" + name;
     if (is_executable(full)) return full;
   }
   return {};

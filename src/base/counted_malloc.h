@@ -3,9 +3,9 @@
 //
 // What:    defines malloc and its relatives for the whole program (operator new calls it too), so
 //          one file of a test program includes this. With a sanitizer, or without glibc, it defines
-//          none and UZ_COUNTS_ALLOCATIONS is 0: such a test skips itself.
-// Threads: allocation_count and allocations_to_failure are each thread's own; all_allocation_count is
-//          of all of them.
+//          none, and UZ_COUNTS_ALLOCATIONS is 0: such a test skips itself.
+// Threads: allocation_count and allocations_to_failure are each thread's own; all_allocation_count
+//          is of all of them.
 #pragma once
 
 #include <atomic>

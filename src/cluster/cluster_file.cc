@@ -9,6 +9,8 @@
 namespace uzram {
 namespace {
 
+constexpr std::size_t kLeastMapBytes = std::size_t{256} << 10;
+
 // The newest root; damage in one slot leaves the other.
 Result<ClusterFileRoot> newest_root(const ClusterStorage& storage) {
   std::optional<ClusterFileRoot> newest;
@@ -97,6 +99,11 @@ std::size_t ClusterFile::used_bytes(std::uint64_t cluster) const {
   const std::uint64_t begin = cluster * cluster_bytes();
   if (begin >= size_bytes_) return 0;
   return std::min<std::uint64_t>(cluster_bytes(), size_bytes_ - begin);
+}
+
+// When a sync has failed, what was written may not read.
+void ClusterFile::trim_map() {
+  if (!is_broken_) map_.trim(std::max(kLeastMapBytes, limits_.cache_bytes / 4));
 }
 
 // At least the first `wanted_bytes` of a cluster. Returns: how many there are.
@@ -190,7 +197,22 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
     if (!got) return fail(got.error().code);
     done += bytes;
   }
+  trim_map();
   return done;
+}
+
+Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) {
+  UZ_CHECK(out.size() == cluster_bytes());
+  const MutexLock lock(mutex_);
+  return read_whole(cluster, out);
+}
+
+void ClusterFile::prepare_cluster_reads(std::uint64_t first, std::uint64_t count) {
+  const MutexLock lock(mutex_);
+  stored_.resize(cluster_bytes());
+  const std::uint64_t end = std::min(first + count, count_of_clusters());
+  for (std::uint64_t each = first / kMapFanout * kMapFanout; each < end; each += kMapFanout)
+    (void)map_.find(*storage_, each);
 }
 
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
@@ -198,6 +220,7 @@ Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   if (offset >= size_bytes_) return size_bytes_;
   const std::uint64_t cluster = offset / cluster_bytes();
   const auto stored = map_.next(*storage_, cluster);
+  trim_map();
   if (!stored) return fail(stored.error().code);
   std::uint64_t next = *stored;
   for (const ClusterBuffer* const each : buffers_.changed()) {

@@ -36,6 +36,7 @@
 namespace uzram {
 
 struct ClusterFileLimits {
+  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };
@@ -60,6 +61,7 @@ class ClusterFile {
   [[nodiscard]] std::uint64_t size_bytes() const;
   [[nodiscard]] const ClusterOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t cluster_count() const;
+  [[nodiscard]] bool is_writable() const { return is_writable_; }
   [[nodiscard]] bool is_reserved() const;
 
   // Returns: where the next content begins that is no hole, at or behind `offset`; the size when
@@ -67,6 +69,12 @@ class ClusterFile {
   [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
+  // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
+  // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
+  [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
+  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
+  // read, is left to who reads it.
+  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
@@ -118,6 +126,7 @@ class ClusterFile {
                            std::size_t wanted_bytes) UZ_REQUIRES(mutex_);
   Result<ClusterFileTotals> count_clusters() UZ_REQUIRES(mutex_);
   [[nodiscard]] std::size_t batch_count() const;
+  void trim_map() UZ_REQUIRES(mutex_);
   Result<void> write_changed() UZ_REQUIRES(mutex_);
   // Packs and writes; says which are done, in any order. Others may be done when one fails.
   using Published = std::function<void(const PendingCluster& done)>;

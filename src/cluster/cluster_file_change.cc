@@ -186,6 +186,7 @@ Result<void> ClusterFile::write_clusters(std::span<const PendingCluster> batch,
     if (!written && first_code == 0) first_code = written.error().code;
   });
   if (given_back_.size() > kMostGivenBack) give_space_back();
+  trim_map();
   if (first_code != 0) return fail(first_code);
   return {};
 }

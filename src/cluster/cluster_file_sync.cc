@@ -70,6 +70,7 @@ Result<void> ClusterFile::make_safe() {
     given_back_.push_back(run);
   }
   dropped_.clear();
+  trim_map();
   give_space_back();
   if (root_.is_reserved)
     (void)top_up_reserve();  // The changes are safe, whether there is space for the next or not.

@@ -18,6 +18,39 @@ std::size_t slot_of(std::uint64_t cluster, std::uint64_t first_cluster, std::uin
 
 }  // namespace
 
+std::unique_ptr<ClusterMap::Node> ClusterMap::new_node() {
+  ++node_count_;
+  return std::make_unique<Node>();
+}
+
+std::size_t ClusterMap::count_nodes(const Node& node) {
+  std::size_t count = 1;
+  for (const auto& child : node.children) {
+    if (child) count += count_nodes(*child);
+  }
+  return count;
+}
+
+std::size_t ClusterMap::forget_clean_below(Node& node) {
+  std::size_t gone = 0;
+  for (auto& child : node.children) {
+    if (!child) continue;
+    if (child->has_changed) {
+      gone += forget_clean_below(*child);
+    } else {
+      gone += count_nodes(*child);
+      child.reset();
+    }
+  }
+  return gone;
+}
+
+void ClusterMap::trim(std::size_t most_bytes) {
+  if (memory_bytes() <= most_bytes + changed_bytes_) return;
+  if (root_) node_count_ -= forget_clean_below(*root_);
+  changed_bytes_ = memory_bytes();
+}
+
 Result<std::unique_ptr<ClusterMap::Node>> ClusterMap::read_node(ClusterStorage& storage,
                                                                 const MapEntry& entry,
                                                                 std::uint64_t first_cluster,
@@ -26,11 +59,13 @@ Result<std::unique_ptr<ClusterMap::Node>> ClusterMap::read_node(ClusterStorage& 
   if (auto got = storage.read(entry.first_block * kPageBytes, block); !got)
     return fail(got.error().code);
   if (entry_checksum(first_cluster, block) != entry.checksum) return fail(EBADMSG);
-  auto node = std::make_unique<Node>();
+  auto node = new_node();
   for (std::size_t slot = 0; slot < kMapFanout; ++slot) {
     const auto loaded = load_entry(ConstBytes(block).subspan(slot * kMapEntryBytes));
-    if (!loaded) return fail(loaded.error().code);
-    if (!loaded->is_hole() && (loaded->kind == EntryKind::Map) != (level > 1)) return fail(EBADMSG);
+    if (!loaded || (!loaded->is_hole() && (loaded->kind == EntryKind::Map) != (level > 1))) {
+      --node_count_;
+      return fail(EBADMSG);
+    }
     node->entries[slot] = *loaded;
   }
   return node;
@@ -41,7 +76,7 @@ Result<ClusterMap::Node*> ClusterMap::child_of(ClusterStorage& storage, Node& no
                                                unsigned level) {
   std::unique_ptr<Node>& child = node.children[slot];
   if (!child && node.entries[slot].is_hole()) {
-    child = std::make_unique<Node>();
+    child = new_node();
   } else if (!child) {
     auto read =
         read_node(storage, node.entries[slot], first_cluster + slot * span_of(level), level - 1);
@@ -105,13 +140,13 @@ Result<std::uint64_t> ClusterMap::next(ClusterStorage& storage, std::uint64_t cl
 Result<void> ClusterMap::grow(ClusterStorage& storage, std::uint64_t cluster) {
   UZ_CHECK(cluster >> (8 * kMostMapDepth) == 0);
   if (depth_ == 0) {
-    root_ = std::make_unique<Node>();
+    root_ = new_node();
     depth_ = 1;
     has_changed_ = true;
   }
   if (auto root = root_node(storage); !root) return fail(root.error().code);
   while (!covers(cluster)) {
-    auto above = std::make_unique<Node>();
+    auto above = new_node();
     above->entries[0] = top_;
     above->children[0] = std::move(root_);
     // Written even when nothing below has changed.
@@ -163,8 +198,9 @@ Result<bool> ClusterMap::cut_node(ClusterStorage& storage, Node& node, std::uint
       const auto child = child_of(storage, node, slot, first_cluster, level);
       if (!child) return fail(child.error().code);
       const auto changed = cut_node(storage, **child, first, level - 1, cluster, drop);
+      // What was cut before a failure stays cut, and has to be written.
+      node.has_changed = node.has_changed || (*child)->has_changed;
       if (!changed) return changed;
-      node.has_changed = node.has_changed || *changed;
     }
   }
   return node.has_changed;
@@ -219,9 +255,11 @@ Result<void> ClusterMap::write_changed(ClusterStorage& storage, const Take& take
   }
   if (top_.is_hole()) {
     root_.reset();
+    node_count_ = 0;
     depth_ = 0;
   }
   has_changed_ = false;
+  changed_bytes_ = 0;
   return {};
 }
 
@@ -234,14 +272,19 @@ Result<void> ClusterMap::walk_node(ClusterStorage& storage, Node& node, std::uin
       if (auto visited = visit(first, entry); !visited) return visited;
     }
     if (level == 1 || (!node.children[slot] && entry.is_hole())) continue;
+    const bool was_there = node.children[slot] != nullptr;
     const auto child = child_of(storage, node, slot, first_cluster, level);
     if (!child && !damaged) return fail(child.error().code);
     if (!child) {
       damaged(first, entry);
       continue;
     }
-    if (auto walked = walk_node(storage, **child, first, level - 1, visit, damaged); !walked)
-      return walked;
+    auto walked = walk_node(storage, **child, first, level - 1, visit, damaged);
+    if (!was_there) {
+      node_count_ -= count_nodes(**child);
+      node.children[slot].reset();
+    }
+    if (!walked) return walked;
   }
   return {};
 }

@@ -7,8 +7,10 @@
 // Errors:  EBADMSG: a map block is damaged; what the storage says. A failed call leaves the entries
 //          as they were; write_changed goes on where it failed when it is called again.
 // Threads: one at a time.
-// Owns:    the map blocks that were read, 6 KiB each for 256 clusters, until it is destroyed.
-// Proof:   cluster_file_model_test.cc, cluster_file_crash_test.cc, cluster_file_fuzz.cc.
+// Owns:    the map blocks that were read, 6 KiB each for 256 clusters, until trim; a walk keeps
+//          none that it had to read.
+// Proof:   cluster_map_test.cc, cluster_file_model_test.cc, cluster_file_crash_test.cc,
+//          cluster_file_fuzz.cc.
 // Source:  docs/format.md.
 #pragma once
 
@@ -55,6 +57,12 @@ class ClusterMap {
   [[nodiscard]] Result<void> walk(ClusterStorage& storage, const Visit& visit,
                                   const Damaged& damaged = nullptr);
 
+  // Of map blocks in memory.
+  [[nodiscard]] std::size_t memory_bytes() const { return node_count_ * sizeof(Node); }
+  // Forgets those that have not changed when there are more than this, besides those that could not
+  // be forgotten the last time.
+  void trim(std::size_t most_bytes);
+
  private:
   struct Node {
     std::array<MapEntry, kMapFanout> entries{};
@@ -65,27 +73,32 @@ class ClusterMap {
   // How many clusters an entry of a node at this level covers; 1 at the lowest, which is level 1.
   static std::uint64_t span_of(unsigned level) { return std::uint64_t{1} << (8 * (level - 1)); }
   [[nodiscard]] bool covers(std::uint64_t cluster) const { return cluster >> (8 * depth_) == 0; }
-  static Result<std::unique_ptr<Node>> read_node(ClusterStorage& storage, const MapEntry& entry,
-                                                 std::uint64_t first_cluster, unsigned level);
+  std::unique_ptr<Node> new_node();
+  Result<std::unique_ptr<Node>> read_node(ClusterStorage& storage, const MapEntry& entry,
+                                          std::uint64_t first_cluster, unsigned level);
+  // Returns: how many nodes went.
+  static std::size_t forget_clean_below(Node& node);
+  static std::size_t count_nodes(const Node& node);
   // The node below an entry, read if need be; made when the entry is a hole.
-  static Result<Node*> child_of(ClusterStorage& storage, Node& node, std::size_t slot,
-                                std::uint64_t first_cluster, unsigned level);
+  Result<Node*> child_of(ClusterStorage& storage, Node& node, std::size_t slot,
+                         std::uint64_t first_cluster, unsigned level);
   Result<Node*> root_node(ClusterStorage& storage);
   Result<void> grow(ClusterStorage& storage, std::uint64_t cluster);
-  static Result<std::uint64_t> next_in(ClusterStorage& storage, Node& node,
-                                       std::uint64_t first_cluster, unsigned level,
-                                       std::uint64_t cluster);
-  static Result<bool> cut_node(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
-                               unsigned level, std::uint64_t cluster, const Drop& drop);
+  Result<std::uint64_t> next_in(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
+                                unsigned level, std::uint64_t cluster);
+  Result<bool> cut_node(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
+                        unsigned level, std::uint64_t cluster, const Drop& drop);
   static Result<void> write_node(ClusterStorage& storage, Node& node, MapEntry& place,
                                  std::uint64_t first_cluster, unsigned level, const Take& take,
                                  const Drop& drop);
-  static Result<void> walk_node(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
-                                unsigned level, const Visit& visit, const Damaged& damaged);
+  Result<void> walk_node(ClusterStorage& storage, Node& node, std::uint64_t first_cluster,
+                         unsigned level, const Visit& visit, const Damaged& damaged);
 
   unsigned depth_;
   MapEntry top_;
   std::unique_ptr<Node> root_;
+  std::size_t node_count_ = 0;
+  std::size_t changed_bytes_ = 0;  // What the last trim could not forget.
   bool has_changed_ = false;
 };
 

@@ -67,4 +67,13 @@ void warn_of_address(std::string_view before, std::uint64_t address, std::string
   line.print();
 }
 
+void warn(std::string_view before, std::uint64_t number, std::string_view after) {
+  Line line;
+  line.add(kName);
+  line.add(before);
+  line.add(number, 10);
+  line.add(after);
+  line.print();
+}
+
 }  // namespace uzram

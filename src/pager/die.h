@@ -14,7 +14,8 @@ namespace uzram {
 // "uzram pager: ...\n"; `number` is printed between `before` and `after`.
 [[noreturn]] void die(std::string_view before, std::uint64_t number, std::string_view after = "");
 [[noreturn]] void die(std::string_view text);
-// The same line, and life goes on.
+// The same lines, and life goes on.
 void warn_of_address(std::string_view before, std::uint64_t address, std::string_view after);
+void warn(std::string_view before, std::uint64_t number, std::string_view after);
 
 }  // namespace uzram

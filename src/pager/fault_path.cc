@@ -39,14 +39,16 @@ bool PagerCore::prefers_clean(Region& region, PageWord word) const {
   return config_.cluster_pages != 0 || region.clean_pages.pay();
 }
 
-void PagerCore::forget_stored(std::uint64_t page) {
+void PagerCore::forget_stored(std::uint64_t page, PageWord word) {
+  if (!word.is_stored()) return;
   UZ_CHECK(device_.discard(page * kPageBytes, kPageBytes).has_value());
+  if (!word.is_lost()) note_written(page);
 }
 
 void PagerCore::allow_write(Region& region, std::uint64_t page, PageWord word) {
   UZ_DCHECK(word.place() == PagePlace::Clean);
   memory_->allow_write(page);
-  if (word.is_stored()) forget_stored(page);
+  forget_stored(page, word);
   words_.unlock(page, word.at(PagePlace::Resident).with_stored(false));
   counters_.write_upgrades.fetch_add(1, std::memory_order_relaxed);
   region.clean_pages.note_upgrade();
@@ -57,6 +59,7 @@ void PagerCore::lose(std::uint64_t page, PageWord word) {
   warn_of_address("the page at ", address,
                   " cannot be read any more: its packed bytes, or its file, are damaged");
   memory_->poison(page);
+  if (word.is_stored()) note_written(page);  // It never will be.
   words_.unlock(page, word.with_lost(true));
 }
 
@@ -71,6 +74,8 @@ void PagerCore::note_return(const Region& region, std::uint64_t page, PageWord w
   }
   if (word.is_stored() || region.kind == PageKindOf::File)
     counters_.major_faults.fetch_add(1, std::memory_order_relaxed);
+  if (!word.is_stored() && region.kind == PageKindOf::File)
+    counters_.file_faults.fetch_add(1, std::memory_order_relaxed);
   if (word.number() == 0) return;
   const auto age = static_cast<std::uint16_t>(eviction_age() - word.number());
   const auto resident = static_cast<std::uint64_t>(std::max<std::int64_t>(budget_.charged(), 0));
@@ -103,6 +108,8 @@ PagerCore::LockedRun PagerCore::lock_window(Region& region, std::uint64_t page, 
   const std::uint64_t most = std::min<std::uint64_t>(room, kMostFaultPages);
   // A block that nobody asked for brings back what has been there, and makes nothing new.
   const auto is_wanted = [&](PageWord neighbour) {
+    // What only a cluster file has comes by its clusters.
+    if (region.mapping != nullptr && is_only_in_file(neighbour)) return false;
     return config_.has_vma_readahead || neighbour.is_stored() ||
            neighbour.place() == PagePlace::Staged || region.kind == PageKindOf::File;
   };
@@ -171,10 +178,13 @@ Result<void> PagerCore::install_run(const LockedRun& run, const std::byte* sourc
   const Result<std::uint64_t> installed = memory_->install(run.first, run.count, source, access);
   const std::uint64_t count = installed ? *installed : 0;
   budget_.charge(static_cast<std::int64_t>(count) - static_cast<std::int64_t>(run.count));
+  const auto is_stored = [](PageWord word) { return word.is_stored(); };
   if (access == PageAccess::Write && count != 0 &&
-      std::any_of(run.words.begin(), run.words.begin() + count,
-                  [](PageWord word) { return word.is_stored(); }))
+      std::any_of(run.words.begin(), run.words.begin() + count, is_stored)) {
     UZ_CHECK(device_.discard(run.first * kPageBytes, count * kPageBytes).has_value());
+    for (std::uint64_t i = 0; i < count; ++i)
+      if (is_stored(run.words[i])) note_written(run.first + i);
+  }
   ClusterState& cluster = regions_.cluster(run.first / kClusterPages);
   cluster.in_memory.fetch_add(static_cast<std::uint8_t>(count), std::memory_order_relaxed);
   for (std::uint64_t i = 0; i < run.count; ++i) {
@@ -194,11 +204,13 @@ Result<void> PagerCore::install_run(const LockedRun& run, const std::byte* sourc
 Result<void> PagerCore::bring_in(Region& region, std::uint64_t page, PageWord word, bool is_write) {
   if (region.hint.load(std::memory_order_relaxed) == AccessHint::Cold)
     cold_clusters_.add(page / kClusterPages);
+  note_return(region, page, word);
+  if (region.mapping != nullptr && is_only_in_file(word))
+    return bring_in_cluster(region, page, word, is_write);
   LockedRun run = lock_window(region, page, word);
   const bool is_clean = word.place() == PagePlace::Away || word.is_unchanged();
   const PageAccess access =
       !is_write && is_clean && prefers_clean(region, word) ? PageAccess::Read : PageAccess::Write;
-  note_return(region, page, word);
   if (word.place() == PagePlace::Staged) {
     const std::byte* const source = memory_->staging() + run.words[0].number() * kPageBytes;
     return install_run(run, source, access, page);

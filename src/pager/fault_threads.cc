@@ -21,7 +21,6 @@ namespace uzram {
 namespace {
 
 constexpr unsigned kLeastThreads = 2;
-constexpr unsigned kMostFaultThreads = 4;
 // What one read takes. Those of them that come later wait for those before, so they are few.
 constexpr std::size_t kMessagesPerRead = 4;
 
@@ -41,11 +40,12 @@ Result<std::unique_ptr<FaultThreads>> FaultThreads::start(int messages, PagerCor
   if (const Result<void> prepared = made->prepare(); !prepared)
     return tl::unexpected(prepared.error());
   const unsigned count =
-      std::clamp(std::thread::hardware_concurrency(), kLeastThreads, kMostFaultThreads);
+      std::clamp(std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
   try {
     for (unsigned i = 0; i < count; ++i) {
       made->threads_.push_back(start_quiet_thread(
-          "uzram-faults", [self = made.get()] { self->work(); }, Turn::LikeAnyOther));
+          "uzram-faults", [self = made.get(), i] { self->work(self->rounds_[i]); },
+          Turn::LikeAnyOther));
     }
   } catch (const std::system_error& error) {
     return fail(error.code().value());
@@ -70,7 +70,7 @@ FaultThreads::~FaultThreads() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void FaultThreads::work() {
+void FaultThreads::work(std::atomic<std::uint32_t>& rounds) {
   for (;;) {
     epoll_event event{};
     const int count = ::epoll_wait(waiting_.get(), &event, 1, -1);
@@ -80,7 +80,7 @@ void FaultThreads::work() {
     }
     if (event.data.fd == ending_.get()) return;
     busy_count_.fetch_add(1, std::memory_order_acq_rel);
-    read_messages();
+    read_messages(rounds);
     busy_count_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
@@ -90,8 +90,17 @@ void FaultThreads::wait_until_idle() const {
     futex_wait_briefly(busy_count_, busy);
 }
 
+void FaultThreads::wait_until_passed() {
+  for (std::atomic<std::uint32_t>& each : rounds_) {
+    // Not a load: whoever begins after this change has seen all that came before it.
+    const std::uint32_t seen = each.fetch_add(0, std::memory_order_acq_rel);
+    if (seen % 2 == 0) continue;
+    while (each.load(std::memory_order_acquire) == seen) futex_wait_briefly(each, seen);
+  }
+}
+
 // All that are there: after an edge nobody is woken for them again.
-void FaultThreads::read_messages() {
+void FaultThreads::read_messages(std::atomic<std::uint32_t>& rounds) {
   std::array<uffd_msg, kMessagesPerRead> messages;
   for (;;) {
     const ssize_t got = ::read(messages_, messages.data(), sizeof messages);
@@ -105,8 +114,11 @@ void FaultThreads::read_messages() {
       // A move is the only other event that was asked for.
       if (messages[i].event != UFFD_EVENT_PAGEFAULT) die_of_moved_memory();
       const auto& fault = messages[i].arg.pagefault;
+      // Either this sees that a region has gone, or who removes it sees this.
+      rounds.fetch_add(1, std::memory_order_acq_rel);
       serve(fault.address,
             (fault.flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP)) != 0);
+      rounds.fetch_add(1, std::memory_order_acq_rel);
     }
   }
 }

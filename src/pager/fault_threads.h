@@ -16,6 +16,7 @@
 // Source:  userfaultfd(2).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -41,13 +42,17 @@ class FaultThreads {
   // The last of two that serve the same page may come to its end when both have their page already.
   // Requires: nobody touches a region meanwhile.
   void wait_until_idle() const;
+  // Until each message that is being served now has been: whoever serves one later finds the
+  // regions as they are now.
+  void wait_until_passed();
 
  private:
+  static constexpr unsigned kMostThreads = 4;
   FaultThreads(int messages, PagerCore& core, MemoryBackend& memory)
       : messages_(messages), core_(core), memory_(memory) {}
   Result<void> prepare();
-  void work();
-  void read_messages();
+  void work(std::atomic<std::uint32_t>& rounds);
+  void read_messages(std::atomic<std::uint32_t>& rounds);
   void serve(std::uint64_t address, bool is_write);
 
   // constant after construction
@@ -58,6 +63,8 @@ class FaultThreads {
   FileDescriptor waiting_;
   std::vector<std::thread> threads_;
   // synchronizes itself
+  // Of each thread: odd while it serves a message. Acquire and release, as wait_until_passed says.
+  std::array<std::atomic<std::uint32_t>, kMostThreads> rounds_{};
   std::atomic<std::uint32_t> busy_count_{0};  // Acquire and release: what they did is seen.
 };
 

@@ -19,10 +19,13 @@ namespace uzram {
 inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
 }
+inline void futex_wait_at_most(const std::atomic<std::uint32_t>& word, std::uint32_t seen,
+                               timespec most) {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, &most, nullptr, 0);
+}
 // At most a millisecond: for changes that may also come without a wake-up.
 inline void futex_wait_briefly(const std::atomic<std::uint32_t>& word, std::uint32_t seen) {
-  const timespec most{0, 1'000'000};
-  ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, &most, nullptr, 0);
+  futex_wait_at_most(word, seen, {0, 1'000'000});
 }
 inline void futex_wake_all(const std::atomic<std::uint32_t>& word) {
   ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);

@@ -30,6 +30,7 @@ class MemfdBackend final : public MemoryBackend {
     if (!protect(page, 1, PROT_READ | PROT_WRITE))
       die("no more mappings (vm.max_map_count) for a pager without userfaultfd");
   }
+  bool forbid_write(std::uint64_t page) override { return protect(page, 1, PROT_READ); }
   std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                      std::uint64_t staging_first) override;
   void forget(std::uint64_t first, std::uint64_t count) override;

@@ -50,8 +50,11 @@ class MemoryBackend {
   // Returns: how many; less than `count` only when memory ended.
   virtual Result<std::uint64_t> install(std::uint64_t first, std::uint64_t count,
                                         const std::byte* source, PageAccess access) = 0;
-  // Lets a page that was installed for reading be written, or stops that.
+  // Lets a page that was installed for reading be written.
   virtual void allow_write(std::uint64_t page) = 0;
+  // Stops that: from then on whoever writes has a fault. Returns: false when this page cannot be
+  // protected now, and stays as it is.
+  [[nodiscard]] virtual bool forbid_write(std::uint64_t page) = 0;
   // Takes pages out of the span to the same number of staging pages, at once for all other threads:
   // they find a page whole or absent. Bit i of `present` says whether page first + i is there;
   // others leave holes. Returns: the pages at the front of the range that are gone; fewer than

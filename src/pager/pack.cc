@@ -62,6 +62,7 @@ class PagerCore::StagedKeeper final : public PageKeeper {
 };
 
 void PagerCore::put_away(std::uint64_t page, PageWord word, bool is_stored) {
+  if (is_stored && !word.is_stored()) note_unwritten(page);
   words_.unlock(page, word.at(PagePlace::Away)
                           .with_stored(is_stored)
                           .with_unchanged(false)

@@ -90,6 +90,15 @@ class PageWord {
   }
   std::uint32_t bits_ = 0;
 };
+// Of a region over a file: the file has other content, or did have it before this page was changed.
+[[nodiscard]] constexpr bool differs_from_file(PageWord word) {
+  if (word.place() == PagePlace::Resident) return true;
+  return word.is_stored() || (word.place() == PagePlace::Staged && !word.is_unchanged());
+}
+// Of a region over a file: it has to be read there.
+[[nodiscard]] constexpr bool is_only_in_file(PageWord word) {
+  return word.place() == PagePlace::Away && !word.is_stored() && !word.is_lost();
+}
 static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 

@@ -4,11 +4,22 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "cluster/cluster_file.h"
+#include "cluster/cluster_storage.h"
 #include "pager/pager_core.h"
 #include "pager/pager_set.h"
 #include "pager/quiet_thread.h"
 
 namespace uzram {
+namespace {
+
+Result<std::unique_ptr<ClusterFile>> open_file(const std::string& path, StorageMode mode) {
+  auto storage = open_cluster_storage(path, mode);
+  if (!storage) return tl::unexpected(storage.error());
+  return ClusterFile::open(std::move(*storage), mode, {});
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Pager>> Pager::create(const PagerConfig& config) {
   auto core = PagerCore::create(config);
@@ -31,7 +42,7 @@ Pager::~Pager() {
 
 Result<std::byte*> Pager::make_region(std::uint64_t bytes, AccessHint hint) {
   if (core_->is_child()) return fail(EPERM);
-  return core_->add_region(bytes, PageKindOf::Anonymous, hint, FileDescriptor(), 0, 0);
+  return core_->add_region(bytes, PageKindOf::Anonymous, hint, {});
 }
 
 Result<std::byte*> Pager::map_file(int descriptor, std::uint64_t offset, std::uint64_t bytes,
@@ -43,14 +54,45 @@ Result<std::byte*> Pager::map_file(int descriptor, std::uint64_t offset, std::ui
   FileDescriptor own(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0));
   if (!own.is_open()) return fail_errno();
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  return core_->add_region(bytes, PageKindOf::File, hint, std::move(own), offset,
-                           size > offset ? size - offset : 0);
+  return core_->add_region(bytes, PageKindOf::File, hint,
+                           {std::move(own), offset, size > offset ? size - offset : 0});
+}
+
+Result<std::byte*> Pager::map_cluster_file(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
+                                           std::uint64_t bytes, MapSharing sharing,
+                                           AccessHint hint) {
+  if (core_->is_child()) return fail(EPERM);
+  if (file == nullptr || offset % kPageBytes != 0) return fail(EINVAL);
+  const SignalsBlocked blocked;
+  return core_->add_cluster_region(std::move(file), offset, bytes, sharing, hint);
+}
+
+Result<std::byte*> Pager::map_cluster_file(const std::string& path, std::uint64_t offset,
+                                           std::uint64_t bytes, MapSharing sharing,
+                                           AccessHint hint) {
+  auto file =
+      open_file(path, sharing == MapSharing::Shared ? StorageMode::Write : StorageMode::Read);
+  if (!file) return tl::unexpected(file.error());
+  return map_cluster_file(std::shared_ptr<ClusterFile>(std::move(*file)), offset, bytes, sharing,
+                          hint);
+}
+
+Result<std::uint64_t> Pager::cluster_file_bytes(const std::string& path) {
+  const auto file = open_file(path, StorageMode::Read);
+  if (!file) return tl::unexpected(file.error());
+  return (*file)->size_bytes();
 }
 
 Result<void> Pager::close_region(std::byte* start) {
   if (core_->is_child()) return fail(EPERM);
   const SignalsBlocked blocked;
-  return core_->close_region(start);
+  return core_->close_region(start, true);
+}
+
+Result<void> Pager::abandon_region(std::byte* start) {
+  if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
+  return core_->close_region(start, false);
 }
 
 Result<void> Pager::prefetch(const void* start, std::uint64_t bytes) {
@@ -66,6 +108,14 @@ Result<void> Pager::drop(void* start, std::uint64_t bytes) {
   const SignalsBlocked blocked;
   return core_->range_of(start, bytes, true).and_then([this](PagerCore::PageRange range) {
     return core_->drop(range);
+  });
+}
+
+Result<void> Pager::sync(const void* start, std::uint64_t bytes) {
+  if (core_->is_child()) return fail(EPERM);
+  const SignalsBlocked blocked;
+  return core_->range_of(start, bytes, false).and_then([this](PagerCore::PageRange range) {
+    return core_->sync(range);
   });
 }
 

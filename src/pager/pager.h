@@ -5,8 +5,9 @@
 //          addresses whose cold pages live packed in a private device, and come back when they are
 //          touched. Not here: how a page is packed (device/), whole programs (`uzram exec`).
 // Shapes:  pages of 4 KiB; a region begins at a multiple of 256 KiB. Ranges given to prefetch,
-//          drop, pin, unpin and page_out may have any alignment and lie in one region or several;
-//          drop covers only whole pages inside the range, all others every page that it touches.
+//          drop, sync, pin, unpin and page_out may have any alignment and lie in one region or
+//          several; drop covers only whole pages inside the range, all others every page that it
+//          touches.
 // Owns:    the regions' addresses, the packed bytes, one or more background threads. A pager must
 //          outlive every use of its regions.
 // Errors:  EINVAL for a range outside the pager or a setting out of its range; ENOMEM when the
@@ -20,8 +21,8 @@
 //          Strict needs no signal, and serves system calls.
 // Memory:  the fault path allocates nothing and touches no memory that it serves.
 // Laws:    5, 7, 8.
-// Proof:   pager_test.cc, pager_model_test.cc, pager_thread_test.cc, pager_safety_test.cc,
-//          pager_fuzz.cc; `./dev bench pager`.
+// Proof:   pager_test.cc, pager_file_test.cc, pager_model_test.cc, pager_file_model_test.cc,
+//          pager_thread_test.cc, pager_safety_test.cc, pager_fuzz.cc; `./dev bench pager`.
 #pragma once
 
 #include <csignal>
@@ -59,6 +60,12 @@ enum class AccessHint : std::uint8_t {
   Sequential,  // Reads ahead at once, and far.
   Random,      // Never reads ahead.
   Cold,        // Rarely needed: what is brought in is the first to go again.
+};
+
+// Who sees what is written to a mapping.
+enum class MapSharing : std::uint8_t {
+  Private,  // Nobody else: it stays in memory.
+  Shared,   // The file has it, at the latest after sync or close_region.
 };
 
 struct PagerConfig {
@@ -112,6 +119,7 @@ struct PagerStats {
   // Events since the start, in pages unless named otherwise.
   std::uint64_t faults = 0;           // Faults handled.
   std::uint64_t major_faults = 0;     // ... that unpacked a page or read a file.
+  std::uint64_t file_faults = 0;      // ... that read a file.
   std::uint64_t staging_hits = 0;     // ... that found their page still in staging.
   std::uint64_t write_upgrades = 0;   // First writes to clean pages.
   std::uint64_t readahead_pages = 0;  // Brought in without being asked for.
@@ -122,6 +130,10 @@ struct PagerStats {
   std::uint64_t assisted_pages = 0;   // Packed by threads that wanted memory.
   std::uint64_t clustered_pages = 0;  // Packed together with others.
   std::uint64_t repacked_pages = 0;   // Moved to another cluster, to free what was left of theirs.
+  std::uint64_t file_clusters_read = 0;  // Of mapped cluster files, also ahead.
+  std::uint64_t written_back_pages = 0;  // To mapped cluster files.
+  std::uint64_t failed_write_backs = 0;  // Clusters: what was to be written is kept.
+  std::uint64_t unwritten_bytes = 0;     // Now: packed, and not in their cluster file yet.
   std::uint64_t anonymous_evicted = 0;
   std::uint64_t file_evicted = 0;
   // Time that threads have spent waiting for their pages.
@@ -134,6 +146,7 @@ struct PagerStats {
   }
 };
 
+class ClusterFile;
 class PagerCore;
 
 class Pager {
@@ -156,15 +169,45 @@ class Pager {
   // 4096. Errors: as make_region; EBADF; those of fstat.
   Result<std::byte*> map_file(int descriptor, std::uint64_t offset, std::uint64_t bytes,
                               AccessHint hint = AccessHint::Normal);
-  // Ends a region. Requires: its start. Errors: EINVAL; EBUSY a page is pinned.
+  // A mapping of what a cluster file holds. A fault unpacks a whole cluster of the file, and all of
+  // its pages come that there is room for. The file's present end counts: bytes behind it read as
+  // zeros when they come in, and are not written. Pages that are in memory do not follow changes
+  // that are made to the file by other ways.
+  // Shared: what is written goes to the file when pages leave memory, some time later, and with
+  // sync, page_out, drop and close_region at once. Requires: offset is a multiple of 4096; no call
+  // of the file by others is given memory of a region, nor interrupted by a signal handler that
+  // touches one. Errors: as make_region; EINVAL no file; EACCES Shared, and the file was opened for
+  // reading; ENOMEM also: no room for two clusters in the limit; EBUSY another Shared mapping of
+  // this pager has some of these pages; EAGAIN no more threads.
+  Result<std::byte*> map_cluster_file(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
+                                      std::uint64_t bytes, MapSharing sharing,
+                                      AccessHint hint = AccessHint::Normal);
+  // The same for a file that nobody has open; Private opens it for reading. Errors: also those of
+  // ClusterFile::open and of open(2); EBUSY somebody else writes to it, or for Shared reads it.
+  Result<std::byte*> map_cluster_file(const std::string& path, std::uint64_t offset,
+                                      std::uint64_t bytes, MapSharing sharing,
+                                      AccessHint hint = AccessHint::Normal);
+  // How many bytes such a file holds. Errors: as map_cluster_file.
+  static Result<std::uint64_t> cluster_file_bytes(const std::string& path);
+  // Ends a region; a Shared mapping is synced first. Requires: its start. Errors: EINVAL; EBUSY a
+  // page is pinned, or is being written; those of sync: then the region stays as it is.
   Result<void> close_region(std::byte* start);
+  // The same without a sync: what the file of a Shared mapping lacks is lost. Errors: EINVAL; EBUSY
+  // a page is pinned.
+  Result<void> abandon_region(std::byte* start);
 
   // --- ranges
   // Brings pages in, as far as there is room without evicting what is pinned.
   Result<void> prefetch(const void* start, std::uint64_t bytes);
-  // Forgets content: anonymous memory reads as zeros afterwards, files as on disk. Errors: EBUSY a
-  // page is pinned; others were dropped.
+  // Forgets content: anonymous memory reads as zeros afterwards, files as on disk. Pages of a
+  // Shared mapping are written first, and lose nothing but damage. Errors: EBUSY a page is pinned;
+  // others were dropped; of Shared mappings those of sync: then nothing was dropped.
   Result<void> drop(void* start, std::uint64_t bytes);
+  // As msync(MS_SYNC): what was written to Shared mappings is in their files when this succeeds,
+  // and survives a crash. Errors: those of ClusterFile::write and sync, ENOSPC say: what is not in
+  // the file stays in memory, and can be synced later; EIO also: a page that was to be written is
+  // found damaged.
+  Result<void> sync(const void* start, std::uint64_t bytes);
   // Brings pages in and keeps them there: system calls may use them. Pins add up, to 127 a page.
   // Pages for writing lose their packed copy. Errors: ENOMEM no room, EAGAIN too many pins: then
   // nothing is pinned.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fault, and all that it has to do, allocates nothing: malloc itself may be what has the fault.
 #include "base/counted_malloc.h"
-#include "pager/pager_fixture.h"
+#include "pager/pager_file_fixture.h"
 
 namespace uzram {
 namespace {
@@ -34,6 +34,29 @@ TEST_P(PagerAllocation, DoesNotHappenInFaults) {
     EXPECT_GT(before, 0U) << "this counts nothing";
     pager_.reset();
   }
+}
+
+// Nor when a file's clusters are unpacked, and those of a shared mapping leave memory: the file is
+// written by another thread.
+TEST_P(PagerAllocation, DoesNotHappenInFaultsOfAMappedFile) {
+  constexpr std::uint64_t kPages = 3000;
+  TestClusterFile mapped;
+  mapped.fill(kPages, 0, 100);
+  PagerConfig quiet = config();
+  quiet.compressor_threads = 0;
+  UZ_MAKE_PAGER(*this, quiet);
+  const auto made =
+      pager().map_cluster_file(mapped.file, 0, (kPages + 1) * kPageBytes, MapSharing::Private);
+  ASSERT_TRUE(made);
+  const std::size_t before = all_allocation_count;
+  const std::uint64_t wrong = first_wrong(*made, kPages);
+  const bool has_end = (*made)[kPages * kPageBytes + 100] == std::byte{0};
+  fill(*made, kPages, 7);
+  const std::size_t after = all_allocation_count;
+  EXPECT_EQ(wrong, kPages);
+  EXPECT_TRUE(has_end);
+  EXPECT_EQ(after, before);
+  EXPECT_GT(pager().stats().file_clusters_read, kPages / 4);
 }
 
 }  // namespace

@@ -5,13 +5,19 @@
 
 namespace uzram {
 
-void PagerCore::check_page(std::uint64_t page, std::uint64_t& in_memory) const {
+void PagerCore::check_page(std::uint64_t page, std::uint64_t& in_memory,
+                           std::int64_t& unwritten) const {
   const PageWord word = words_.look(page);
   UZ_CHECK(!word.is_locked());
   UZ_CHECK(word.place() != PagePlace::Resident || !word.is_stored());
   UZ_CHECK(!word.is_unchanged() || word.place() == PagePlace::Staged);
   UZ_CHECK(word.pins() == 0 || word.is_in_memory());
   if (word.place() == PagePlace::Staged && !word.is_unchanged()) UZ_CHECK(!word.is_stored());
+  const ClusterMapping* const shared = shared_mapping_of(page);
+  if (shared != nullptr && word.is_stored() && !word.is_lost()) {
+    ++unwritten;
+    UZ_CHECK(shared->is_unwritten(shared->cluster_of(page)));
+  }
   if (!word.is_in_memory()) return;
   ++in_memory;
   UZ_CHECK(memory_->is_present(page));
@@ -24,11 +30,12 @@ void PagerCore::check_invariants() {
   while (const std::uint32_t inside = reclaimers_inside_.load(std::memory_order_seq_cst))
     futex_wait(reclaimers_inside_, inside);
   std::uint64_t in_memory = 0;
+  std::int64_t unwritten = 0;
   const std::uint64_t end = regions_.cluster_end();
   for (std::uint64_t cluster = 0; cluster < end; ++cluster) {
     std::uint64_t in_cluster = 0;
     for (std::uint64_t i = 0; i < kClusterPages; ++i)
-      check_page(cluster * kClusterPages + i, in_cluster);
+      check_page(cluster * kClusterPages + i, in_cluster, unwritten);
     UZ_CHECK(regions_.cluster(cluster).in_memory.load(std::memory_order_relaxed) == in_cluster);
     std::uint64_t pinned = 0;
     for (std::uint64_t i = 0; i < kClusterPages; ++i)
@@ -36,6 +43,7 @@ void PagerCore::check_invariants() {
     UZ_CHECK(regions_.cluster(cluster).pinned.load(std::memory_order_relaxed) == pinned);
     in_memory += in_cluster;
   }
+  UZ_CHECK(unwritten_pages_.load(std::memory_order_relaxed) == unwritten);
   staging_.check_invariants();
   UZ_CHECK(budget_.charged() == static_cast<std::int64_t>(in_memory + staging_.queued_pages()));
   device_.check_invariants();

@@ -157,16 +157,18 @@ PagerCore::~PagerCore() {
     futex_wake_all(wake_count_);
     thread.join();
   }
+  end_write_back();
 }
 
 Result<std::byte*> PagerCore::add_region(std::uint64_t bytes, PageKindOf kind, AccessHint hint,
-                                         FileDescriptor file, std::uint64_t offset,
-                                         std::uint64_t file_bytes) {
+                                         RegionSource source) {
   if (bytes == 0) return fail(EINVAL);
   if (bytes > memory_->shape().span_pages * kPageBytes) return fail(ENOMEM);
   const std::uint64_t page_count = bytes_to_pages(bytes);
-  const auto first = regions_.add(page_count, kind, hint, std::move(file), offset, file_bytes);
+  ClusterMapping* const mapping = source.mapping;
+  const auto first = regions_.add(page_count, kind, hint, std::move(source));
   if (!first) return tl::unexpected(first.error());
+  if (mapping != nullptr) mapping->place_at(*first);
   if (const Result<void> opened = memory_->open_range(*first, page_count); !opened) {
     regions_.remove(*first);
     return tl::unexpected(opened.error());
@@ -175,16 +177,69 @@ Result<std::byte*> PagerCore::add_region(std::uint64_t bytes, PageKindOf kind, A
   return memory_->span() + *first * kPageBytes;
 }
 
-Result<void> PagerCore::close_region(std::byte* start) {
+Result<std::byte*> PagerCore::add_cluster_region(std::shared_ptr<ClusterFile> file,
+                                                 std::uint64_t offset, std::uint64_t bytes,
+                                                 MapSharing sharing, AccessHint hint) {
+  if (bytes == 0) return fail(EINVAL);
+  if (bytes > memory_->shape().span_pages * kPageBytes) return fail(ENOMEM);
+  auto made = ClusterMapping::create(std::move(file), offset, bytes_to_pages(bytes), sharing);
+  if (!made) return tl::unexpected(made.error());
+  RegionSource source;
+  source.mapping = made->get();
+  if (const Result<void> kept = keep_mapping(std::move(*made)); !kept)
+    return tl::unexpected(kept.error());
+  const ClusterMapping* const mapping = source.mapping;
+  auto region = add_region(bytes, PageKindOf::File, hint, std::move(source));
+  if (!region) let_go_of_mapping(mapping);
+  return region;
+}
+
+Result<void> PagerCore::keep_mapping(std::unique_ptr<ClusterMapping> mapping) {
+  const MutexLock lock(write_back_mutex_);
+  for (const auto& each : mappings_)
+    if (each->collides_with(*mapping)) return fail(EBUSY);
+  const std::uint64_t bytes = mapping->memory_bytes();
+  const auto pages = static_cast<std::int64_t>(bytes_to_pages(bytes));
+  if (budget_.room() - pages < 2 * Budget::kLeastPages) return fail(ENOMEM);
+  if (mapping->is_shared()) {
+    if (const Result<void> started = start_write_back(); !started) return started;
+  }
+  mapping_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  mappings_.push_back(std::move(mapping));
+  return {};
+}
+
+void PagerCore::let_go_of_mapping(const ClusterMapping* mapping) {
+  std::unique_ptr<ClusterMapping> gone;  // It ends, and perhaps its file, with nothing locked.
+  const MutexLock lock(write_back_mutex_);
+  const auto found = std::find_if(mappings_.begin(), mappings_.end(),
+                                  [&](const auto& each) { return each.get() == mapping; });
+  gone = std::move(*found);
+  mappings_.erase(found);
+  mapping_bytes_.fetch_sub(gone->memory_bytes(), std::memory_order_relaxed);
+}
+
+Result<void> PagerCore::close_region(std::byte* start, bool is_synced) {
   if (!contains(start)) return fail(EINVAL);
   const std::uint64_t first = page_of(start);
   const Region* const region = regions_.region_of(first);
   if (region == nullptr || memory_->span() + region->first_page * kPageBytes != start)
     return fail(EINVAL);
   const std::uint64_t count = region->page_count;
-  if (const Result<void> dropped = drop({first, first + count}); !dropped) return dropped;
+  const ClusterMapping* const mapping = region->mapping;
+  const PageRange all{first, first + count};
+  if (is_synced) {
+    if (const Result<void> synced = sync(all); !synced) return synced;
+  }
+  if (const Result<void> dropped = forget(all, is_synced); !dropped) return dropped;
   const Result<void> closed = memory_->close_range(first, count);
   regions_.remove(first);
+  if (mapping != nullptr) {
+    // Of two that had a fault at one page the last may still be served, though both are content.
+    if (fault_threads_ != nullptr) fault_threads_->wait_until_passed();
+    let_go_of_mapping(mapping);
+  }
+  note_other_bytes();
   return closed;
 }
 
@@ -238,6 +293,11 @@ PagerStats PagerCore::stats() const {
   stats.assisted_pages = count(counters_.assisted_pages);
   stats.clustered_pages = count(counters_.clustered_pages);
   stats.repacked_pages = count(counters_.repacked_pages);
+  stats.file_faults = count(counters_.file_faults);
+  stats.file_clusters_read = count(counters_.file_clusters_read);
+  stats.written_back_pages = count(counters_.written_back_pages);
+  stats.failed_write_backs = count(counters_.failed_write_backs);
+  stats.unwritten_bytes = bytes_of(unwritten_pages_.load(std::memory_order_relaxed));
   stats.anonymous_evicted = count(counters_.anonymous_evicted);
   stats.file_evicted = count(counters_.file_evicted);
   stats.stall_nanoseconds = stall_.total_nanoseconds();

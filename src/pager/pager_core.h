@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pager/pager_core.h: one pager from the inside: faults, reclaim, ranges.
 //
-// What:    PagerCore. fault_path.cc brings pages in, reclaim.cc takes them out and pack.cc packs
-//          them, ranges.cc does what a program asks for, pager_core.cc makes and ends it all,
+// What:    PagerCore. fault_path.cc brings pages in, file_faults.cc those of cluster files;
+//          reclaim.cc takes them out, pack.cc packs them, write_back.cc writes those of shared
+//          mappings; ranges.cc does what a program asks for, pager_core.cc makes and ends it all,
 //          pager_check.cc proves it.
 // Threads: a fault and a reclaim meet at a page's lock. A thread waits for one page only while it
 //          holds none; holding some, it only tries others. Reclaim never holds a page while it
@@ -12,6 +13,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -19,6 +21,7 @@
 #include "base/mutex.h"
 #include "device/device.h"
 #include "pager/budget.h"
+#include "pager/cluster_mapping.h"
 #include "pager/fault_buffers.h"
 #include "pager/fault_threads.h"
 #include "pager/memory_backend.h"
@@ -51,9 +54,11 @@ class PagerCore {
 
   // --- pager_core.cc
   Result<std::byte*> add_region(std::uint64_t bytes, PageKindOf kind, AccessHint hint,
-                                FileDescriptor file, std::uint64_t offset,
-                                std::uint64_t file_bytes);
-  Result<void> close_region(std::byte* start);
+                                RegionSource source);
+  Result<std::byte*> add_cluster_region(std::shared_ptr<ClusterFile> file, std::uint64_t offset,
+                                        std::uint64_t bytes, MapSharing sharing, AccessHint hint);
+  // `is_synced`: what files lack is written first, and nothing is lost.
+  Result<void> close_region(std::byte* start, bool is_synced);
   Result<void> set_memory_limit(std::uint64_t bytes);
   Result<void> set_page_cluster(unsigned page_cluster);
   Result<void> set_swappiness(unsigned swappiness);
@@ -72,6 +77,9 @@ class PagerCore {
   Result<void> pin(PageRange range, bool for_write);
   Result<void> unpin(PageRange range);
   Result<void> page_out(PageRange range);
+
+  // --- write_back.cc
+  Result<void> sync(PageRange range) { return write_back(range, true); }
 
   // --- around fork(): fork_guard.cc calls these in pairs.
   // Stops reclaim; with ForkRule::Populate brings everything in.
@@ -109,7 +117,8 @@ class PagerCore {
     std::atomic<std::uint64_t> faults{0}, major_faults{0}, staging_hits{0}, write_upgrades{0},
         readahead_pages{0}, refaults{0}, evicted_pages{0}, clean_drops{0}, packed_pages{0},
         assisted_pages{0}, clustered_pages{0}, repacked_pages{0}, anonymous_evicted{0},
-        file_evicted{0}, fruitless_takes{0};
+        file_evicted{0}, fruitless_takes{0}, file_faults{0}, file_clusters_read{0},
+        written_back_pages{0}, failed_write_backs{0};
   };
   enum class Touch : std::uint8_t { Done, NoMemory, Lost };
   enum class Step : std::uint8_t { Done, Nothing, Failed };
@@ -119,11 +128,20 @@ class PagerCore {
     std::uint64_t count = 0;
     std::array<PageWord, kMostFaultPages> words;
   };
+  // Pages of one cluster of a file, some of them locked by this thread.
+  struct FilePages {
+    ClusterMapping::Part part;
+    std::array<PageWord, kMostFileClusterPages> words;
+    std::bitset<kMostFileClusterPages> held;
+    std::bitset<kMostFileClusterPages> is_protected;  // Of these, when they are to be written.
+  };
 
   PagerCore(const PagerConfig& config, PagerBackend kind, std::unique_ptr<MemoryBackend> memory,
             PageWords words, RegionTable regions, FaultBuffers buffers, std::size_t slot_count);
   Result<void> start_device();
   Result<void> start_threads();
+  Result<void> keep_mapping(std::unique_ptr<ClusterMapping> mapping);
+  void let_go_of_mapping(const ClusterMapping* mapping);
 
   // --- fault_path.cc
   // Requires: locked; in memory afterwards if it succeeds, and unlocked in any case. Errors: EIO,
@@ -140,8 +158,50 @@ class PagerCore {
   [[nodiscard]] bool prefers_clean(Region& region, PageWord word) const;
   // Requires: locked. It cannot be read any more.
   void lose(std::uint64_t page, PageWord word);
-  void forget_stored(std::uint64_t page);
+  void forget_stored(std::uint64_t page, PageWord word);
   Touch touch_page(Region& region, std::uint64_t page, bool is_write);
+
+  // --- file_faults.cc
+  // As bring_in, for a page that is in a cluster file and nowhere else.
+  Result<void> bring_in_cluster(Region& region, std::uint64_t page, PageWord word, bool is_write);
+  // Returns: whether there may be room for more.
+  bool read_ahead_cluster(ClusterMapping& mapping, std::uint64_t cluster);
+  void lock_file_pages(const ClusterMapping& mapping, FilePages& pages, std::uint64_t start,
+                       std::uint64_t most);
+  void unlock_file_pages(const FilePages& pages);
+  Result<void> install_file_pages(const FilePages& pages, const std::byte* cluster,
+                                  std::optional<std::uint64_t> page, PageAccess access);
+
+  // --- write_back.cc
+  // Writes what their files do not have of these pages. Errors: the first; the rest is tried all
+  // the same, and what was not written stays as it was.
+  Result<void> write_back(PageRange range, bool is_synced) UZ_EXCLUDES(write_back_mutex_);
+  Result<void> write_back_part(ClusterMapping& mapping, PageRange range)
+      UZ_EXCLUDES(write_back_mutex_);
+  // Requires: pages of one cluster of the file.
+  Result<void> write_back_cluster(ClusterMapping& mapping, PageRange range, bool with_resident)
+      UZ_REQUIRES(write_back_mutex_);
+  Result<void> gather_unwritten(ClusterMapping& mapping, FilePages& pages, bool with_resident)
+      UZ_REQUIRES(write_back_mutex_);
+  Result<void> copy_unwritten(std::uint64_t page, PageWord word, std::byte* out);
+  void settle_written(std::uint64_t page, PageWord word, bool is_protected);
+  Result<void> start_write_back() UZ_REQUIRES(write_back_mutex_);
+  void write_back_in_background();
+  // One look at all that was put away. Returns: whether there is use in waiting for more.
+  bool write_back_put_away();
+  // The next cluster of one mapping, from `cluster` on. Nothing: there is none.
+  Step write_back_next(std::size_t mapping_index, std::uint64_t& cluster);
+  void end_write_back();
+  [[nodiscard]] std::size_t mapping_count() UZ_EXCLUDES(write_back_mutex_);
+  // Whoever makes more pages than the file takes waits for it.
+  void wait_for_write_back();
+  // Waits a moment, if there are pages to write. Returns: whether it did.
+  bool try_wait_for_write_back();
+  void wake_write_back();
+  // The device has a page of a shared mapping that the file has not, or has it no more.
+  void note_unwritten(std::uint64_t page);
+  void note_written(std::uint64_t page);
+  [[nodiscard]] ClusterMapping* shared_mapping_of(std::uint64_t page) const;
 
   // --- reclaim.cc
   // Waits until there are `pages` free pages, and works for them. Errors: ENOMEM: the limit cannot
@@ -180,11 +240,12 @@ class PagerCore {
   Result<void> pin_page(std::uint64_t page, bool for_write);
   void unpin_page(std::uint64_t page);
   void note_pinned(std::uint64_t page, bool is_pinned);
-  bool drop_in_cluster(std::uint64_t first, std::uint64_t count);
+  Result<void> forget(PageRange range, bool keeps_unwritten);
+  bool drop_in_cluster(std::uint64_t first, std::uint64_t count, bool keeps_unwritten);
   void populate();
 
   // --- pager_check.cc
-  void check_page(std::uint64_t page, std::uint64_t& in_memory) const;
+  void check_page(std::uint64_t page, std::uint64_t& in_memory, std::int64_t& unwritten) const;
 
   // constant after construction
   const PagerConfig config_;
@@ -217,9 +278,20 @@ class PagerCore {
   std::atomic<std::uint32_t> released_count_{0};
   std::atomic<std::uint64_t> table_bytes_{0};
   std::atomic<std::uint64_t> packed_bytes_{0};
+  std::atomic<std::uint64_t> mapping_bytes_{0};
+  // Pages of shared mappings that only the device has. Relaxed: a count.
+  std::atomic<std::int64_t> unwritten_pages_{0};
+  std::atomic<std::uint32_t> write_back_wake_{0};   // Bumped to wake the one who writes them,
+  std::atomic<std::uint32_t> written_count_{0};     // and when some were written.
+  std::atomic<bool> is_write_back_failing_{false};  // Relaxed: then nobody waits for it.
+  std::atomic<bool> is_write_back_urgent_{false};   // Relaxed: somebody waits.
   std::atomic<bool> is_ending_{false};
   mutable Mutex stall_mutex_;  // Innermost.
   mutable StallMeter stall_;   // add() from anywhere; the rest under stall_mutex_.
+  // Held while pages are written to a file; taken with no page locked.
+  Mutex write_back_mutex_;
+  std::vector<std::unique_ptr<ClusterMapping>> mappings_ UZ_GUARDED_BY(write_back_mutex_);
+  std::thread write_back_thread_ UZ_GUARDED_BY(write_back_mutex_);
   std::vector<std::thread> threads_;
   std::unique_ptr<FaultThreads> fault_threads_;  // Null: faults are signals.
 };

@@ -40,6 +40,7 @@ class ScarceBackend final : public MemoryBackend {
     return installed;
   }
   void allow_write(std::uint64_t page) override { inner_->allow_write(page); }
+  bool forbid_write(std::uint64_t page) override { return inner_->forbid_write(page); }
   std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                      std::uint64_t staging_first) override {
     const std::uint64_t gone = inner_->take(first, count, present, staging_first);
@@ -98,8 +99,8 @@ class PagerOnAScarceMachine : public EveryBackend {
                    << name_of(GetParam());
     ASSERT_TRUE(made.has_value()) << errno_of(made);
     core_ = std::move(*made);
-    const auto start = core_->add_region(kPages * kPageBytes, PageKindOf::Anonymous,
-                                         AccessHint::Normal, FileDescriptor(), 0, 0);
+    const auto start =
+        core_->add_region(kPages * kPageBytes, PageKindOf::Anonymous, AccessHint::Normal, {});
     ASSERT_TRUE(start.has_value());
     first_ = core_->page_of(*start);
   }

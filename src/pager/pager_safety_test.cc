@@ -18,7 +18,7 @@
 
 #include "base/file_descriptor.h"
 #include "pager/pager_core.h"
-#include "pager/pager_fixture.h"
+#include "pager/pager_file_fixture.h"
 
 namespace uzram {
 
@@ -272,6 +272,38 @@ TEST_P(PagerSafety, ADamagedPageIsAnErrorAtThatPageAlone) {
   ASSERT_EQ(errno_of(pager().drop(start, 50 * kPageBytes)), 0);
   fill(start, 100);
   EXPECT_EQ(first_wrong(start, 100), 100U) << "what was dropped can be used again";
+  pager().check_invariants();
+}
+
+TEST_P(PagerSafety, ADamagedClusterOfAFileIsAnErrorAtItsPagesAlone) {
+  const OwnHandler handler(has_userfaultfd() ? SIGBUS : SIGSEGV, pager_);
+  TestClusterFile damaged;
+  damaged.fill(64);
+  std::uint64_t block = 0;
+  ASSERT_TRUE(damaged.file->visit_clusters([&](std::uint64_t cluster, const MapEntry& entry) {
+    if (cluster == 3) block = entry.first_block;
+  }));
+  damaged.disk->bytes[block * kPageBytes + 100] ^= std::byte{1};
+  TestClusterFile mapped{std::move(damaged.disk), nullptr};
+  auto opened =
+      ClusterFile::open(std::make_unique<MemoryStorage>(mapped.disk), StorageMode::Write, {});
+  ASSERT_TRUE(opened);
+  mapped.file = std::move(*opened);
+  UZ_MAKE_PAGER(*this, config());
+  const auto made = pager().map_cluster_file(mapped.file, 0, 64 * kPageBytes, MapSharing::Shared);
+  ASSERT_TRUE(made);
+  std::byte* const start = *made;
+  EXPECT_TRUE(raises_a_signal(start + 13 * kPageBytes));
+  EXPECT_EQ(jump_address.load(), start + 13 * kPageBytes);
+  EXPECT_EQ(errno_of(pager().pin(start + 14 * kPageBytes, 1)), EIO);
+  EXPECT_EQ(first_wrong(start, 12), 12U);
+  EXPECT_EQ(first_wrong(start + 16 * kPageBytes, 48, 16), 48U);
+  EXPECT_EQ(errno_of(pager().sync(start, 64 * kPageBytes)), 0) << "nothing was written";
+  // A whole cluster that is written anew heals it.
+  std::vector<std::byte> whole(4 * kPageBytes, std::byte{1});
+  ASSERT_TRUE(mapped.file->write(12 * kPageBytes, whole));
+  ASSERT_EQ(errno_of(pager().drop(start, 64 * kPageBytes)), 0);
+  EXPECT_EQ(start[13 * kPageBytes], std::byte{1});
   pager().check_invariants();
 }
 

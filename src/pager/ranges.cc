@@ -49,8 +49,9 @@ Result<void> PagerCore::prefetch(PageRange range) {
   return {};
 }
 
-// Returns: whether no page was pinned.
-bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
+// Returns: whether no page had to stay.
+bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count, bool keeps_unwritten) {
+  const bool has_kept = keeps_unwritten && shared_mapping_of(first) != nullptr;
   std::array<PageWord, kClusterPages> words;
   std::uint64_t present = 0;
   std::uint64_t lost = 0;
@@ -60,6 +61,8 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
     words[i] = words_.lock(first + i);
     const std::uint64_t bit = std::uint64_t{1} << i;
     if (words[i].pins() != 0) continue;
+    // Somebody has written to it since it was written back.
+    if (has_kept && !words[i].is_lost() && differs_from_file(words[i])) continue;
     dropped |= bit;
     if (words[i].is_in_memory()) present |= bit;
     if (words[i].is_lost()) lost |= bit;
@@ -76,18 +79,23 @@ bool PagerCore::drop_in_cluster(std::uint64_t first, std::uint64_t count) {
       .in_memory.fetch_sub(present_count, std::memory_order_relaxed);
   for (std::uint64_t i = 0; i < count; ++i) {
     const bool is_dropped = (dropped >> i & 1U) != 0;
-    if (is_dropped && words[i].is_stored()) forget_stored(first + i);
+    if (is_dropped) forget_stored(first + i, words[i]);
     words_.unlock(first + i, is_dropped ? PageWord() : words[i]);
   }
   return std::popcount(dropped) == static_cast<int>(count);
 }
 
 Result<void> PagerCore::drop(PageRange range) {
+  if (const Result<void> written = write_back(range, false); !written) return written;
+  return forget(range, true);
+}
+
+Result<void> PagerCore::forget(PageRange range, bool keeps_unwritten) {
   bool is_all = true;
   for (std::uint64_t page = range.first; page < range.end;) {
     const std::uint64_t cluster_end = (page / kClusterPages + 1) * kClusterPages;
     const std::uint64_t end = std::min(range.end, cluster_end);
-    if (!drop_in_cluster(page, end - page)) is_all = false;
+    if (!drop_in_cluster(page, end - page, keeps_unwritten)) is_all = false;
     page = end;
   }
   if (!is_all) return fail(EBUSY);
@@ -155,6 +163,8 @@ Result<void> PagerCore::unpin(PageRange range) {
 
 Result<void> PagerCore::page_out(PageRange range) {
   constexpr unsigned kBatchPages = kClusterPages;
+  // What the file does not take now goes where all other pages go, and is tried again later.
+  static_cast<void>(write_back(range, false));
   const ReclaimTicket ticket(*this);
   if (!ticket) return {};
   const std::uint64_t end = (range.end + kClusterPages - 1) / kClusterPages;
@@ -194,7 +204,7 @@ void PagerCore::populate() {
       words_.unlock(page, word);
       continue;
     }
-    const Result<void> done = bring_in(*region, page, word, true);
+    const Result<void> done = bring_in(*region, page, word, region->mapping == nullptr);
     if (!done && done.error().code == ENOMEM)
       die("fork(): the machine has no memory for all pages of the pager at once");
   }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "pager/fault_buffers.h"
 #include "pager/memory_backend.h"
 
 namespace uzram {
@@ -25,7 +24,7 @@ PageWindow ReadaheadState::plan(const ReadaheadRule& rule, std::uint64_t page) {
   if (rule.hint != AccessHint::Sequential && !rule.has_vma_readahead)
     return {page / block * block, block};
   const bool is_told = rule.hint == AccessHint::Sequential;
-  const std::uint64_t most = is_told ? kMostFaultPages : block;
+  const std::uint64_t most = is_told ? rule.most_told : block;
   const std::uint64_t cluster_end = (page / kClusterPages + 1) * kClusterPages;
   for (auto& stream : streams_) {
     const std::uint64_t seen = stream.load(std::memory_order_relaxed);

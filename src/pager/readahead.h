@@ -5,7 +5,7 @@
 //          faults come one after another. Not here: which of these pages can be brought
 //          (fault_path.cc).
 // Shapes:  a window holds the page that faulted, and never leaves its cluster of 64 pages.
-// Units:   pages.
+// Units:   pages; clusters of the file, where a region is over a cluster file.
 // Threads: plan() from any thread at once; a lost update costs a smaller window.
 // Proof:   readahead_test.cc, with the faults of known programs as traces.
 // Source:  the meaning of vm.page-cluster and of VMA based swap readahead in Linux. The kernel
@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "pager/fault_buffers.h"
 #include "pager/pager.h"
 
 namespace uzram {
@@ -25,6 +26,7 @@ struct ReadaheadRule {
   unsigned page_cluster = 3;  // 0 to 4.
   bool has_vma_readahead = true;
   AccessHint hint = AccessHint::Normal;
+  std::uint64_t most_told = kMostFaultPages;  // A window at most, with AccessHint::Sequential.
 };
 
 struct PageWindow {

@@ -57,7 +57,8 @@ void PagerCore::note_other_bytes() {
   const std::uint64_t words_bytes =
       round_up(regions_.cluster_end() * kClusterPages * sizeof(std::uint32_t), kPageBytes);
   table_bytes_.store(words_bytes + regions_.memory_bytes() + buffers_.memory_bytes() +
-                         staging_.memory_bytes() + sizeof(PagerCore),
+                         staging_.memory_bytes() + sizeof(PagerCore) +
+                         mapping_bytes_.load(std::memory_order_relaxed),
                      std::memory_order_relaxed);
   packed_bytes_.store(device_.stats().total_bytes(), std::memory_order_relaxed);
   budget_.set_other_bytes(table_bytes_.load(std::memory_order_relaxed) +
@@ -199,6 +200,7 @@ Result<void> PagerCore::make_room(std::int64_t pages) {
   const std::int64_t free = budget_.free();
   if (free >= marks.low) return {};
   wake_reclaimers();
+  wait_for_write_back();
   if (free >= marks.min + pages) {
     // A little help from everyone keeps anyone from having to wait.
     if (threads_.empty() || free < (marks.min + marks.low) / 2) assist();
@@ -206,7 +208,7 @@ Result<void> PagerCore::make_room(std::int64_t pages) {
   }
   for (unsigned idle_looks = 0; budget_.free() < pages;) {
     if (is_frozen_.load(std::memory_order_relaxed) != 0) return {};
-    if (budget_.room() < Budget::kLeastPages) return fail(ENOMEM);
+    if (budget_.room() < Budget::kLeastPages && !try_wait_for_write_back()) return fail(ENOMEM);
     const std::uint32_t seen = released_count_.load(std::memory_order_acquire);
     const Step step = reclaim_step(kBatchPages, true);
     if (step == Step::Failed) return fail(ENOMEM);

@@ -64,8 +64,7 @@ void RegionTable::give_clusters(std::uint64_t first, std::uint64_t count) {
 }
 
 Result<std::uint64_t> RegionTable::add(std::uint64_t page_count, PageKindOf kind, AccessHint hint,
-                                       FileDescriptor file, std::uint64_t file_offset,
-                                       std::uint64_t file_bytes) {
+                                       RegionSource source) {
   if (page_count > clusters_.size() * kClusterPages) return fail(ENOMEM);
   const std::uint64_t count = (page_count + kClusterPages - 1) / kClusterPages;
   const MutexLock lock(*mutex_);
@@ -83,9 +82,10 @@ Result<std::uint64_t> RegionTable::add(std::uint64_t page_count, PageKindOf kind
   region.first_page = first * kClusterPages;
   region.page_count = page_count;
   region.kind = kind;
-  region.file = file.is_open() ? file.release() : -1;
-  region.file_offset = file_offset;
-  region.file_bytes = file_bytes;
+  region.file = source.file.is_open() ? source.file.release() : -1;
+  region.file_offset = source.offset;
+  region.file_bytes = source.bytes;
+  region.mapping = source.mapping;
   region.hint.store(hint, std::memory_order_relaxed);
   region.readahead.forget();
   region.clean_pages.forget();
@@ -111,6 +111,7 @@ void RegionTable::remove(std::uint64_t first_page) {
   if (region.kind == PageKindOf::File) file_count_.fetch_sub(1, std::memory_order_relaxed);
   if (region.file >= 0) ::close(region.file);
   region.file = -1;
+  region.mapping = nullptr;
   region.page_count = 0;
   used_clusters_ -= count;
   free_numbers_.push_back(number);

@@ -59,11 +59,22 @@ class CleanPages {
   std::atomic<std::uint32_t> asked_count_{0};
 };
 
+class ClusterMapping;
+
+// Where the pages of a region come from, if they come from a file.
+struct RegionSource {
+  FileDescriptor file;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;  // From there to the end of the file.
+  ClusterMapping* mapping = nullptr;
+};
+
 struct Region {
   std::uint64_t first_page = 0;
   std::uint64_t page_count = 0;  // What was asked for: the last cluster may have more addresses.
   PageKindOf kind = PageKindOf::Anonymous;
-  int file = -1;  // Owned by the table.
+  int file = -1;                      // Owned by the table.
+  ClusterMapping* mapping = nullptr;  // Then the file is a cluster file; owned by the pager.
   std::uint64_t file_offset = 0;
   std::uint64_t file_bytes = 0;  // From the offset to the end of the file.
   std::atomic<AccessHint> hint{AccessHint::Normal};
@@ -115,11 +126,9 @@ class RegionTable {
   RegionTable(RegionTable&&) noexcept;
   RegionTable& operator=(RegionTable&&) = delete;
 
-  // `fresh`: what the region shall be; its first page is filled in. Returns: the first page.
-  // The clusters are closed to faults until publish.
+  // Returns: the first page.
   Result<std::uint64_t> add(std::uint64_t page_count, PageKindOf kind, AccessHint hint,
-                            FileDescriptor file, std::uint64_t file_offset,
-                            std::uint64_t file_bytes);
+                            RegionSource source = {});
   // Requires: the first page of a region, with no page in memory.
   void remove(std::uint64_t first_page);
   // Null when no region has this page.

@@ -10,7 +10,7 @@ namespace uzram {
 namespace {
 
 Result<std::uint64_t> add_anonymous(RegionTable& table, std::uint64_t pages) {
-  return table.add(pages, PageKindOf::Anonymous, AccessHint::Normal, FileDescriptor(), 0, 0);
+  return table.add(pages, PageKindOf::Anonymous, AccessHint::Normal);
 }
 
 TEST(RegionTable, FindsTheRegionOfEachOfItsPages) {

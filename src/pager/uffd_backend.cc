@@ -86,6 +86,10 @@ class UffdBackend final : public MemoryBackend {
   Result<std::uint64_t> install(std::uint64_t first, std::uint64_t count, const std::byte* source,
                                 PageAccess access) override;
   void allow_write(std::uint64_t page) override { protect(page, 1, false); }
+  bool forbid_write(std::uint64_t page) override {
+    protect(page, 1, true);
+    return true;
+  }
   std::uint64_t take(std::uint64_t first, std::uint64_t count, std::uint64_t present,
                      std::uint64_t staging_first) override;
   void poison(std::uint64_t page) override;

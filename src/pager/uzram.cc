@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <climits>
+#include <string>
 
 #include "pager/pager.h"
 
@@ -34,6 +35,8 @@ static_assert(static_cast<int>(PagerBackend::Protect) == UZRAM_BACKEND_PROTECT);
 static_assert(static_cast<int>(PagerBackend::Signal) == UZRAM_BACKEND_SIGNAL);
 static_assert(static_cast<int>(PagerBackend::Explicit) == UZRAM_BACKEND_EXPLICIT);
 static_assert(static_cast<int>(PagerBackend::Strict) == UZRAM_BACKEND_STRICT);
+static_assert(static_cast<int>(MapSharing::Private) == UZRAM_PRIVATE);
+static_assert(static_cast<int>(MapSharing::Shared) == UZRAM_SHARED);
 static_assert(static_cast<int>(ForkRule::Populate) == UZRAM_FORK_POPULATE);
 
 // Requires: backend, fork rule and algorithm were looked at.
@@ -107,8 +110,29 @@ void* uzram_region_map(uzram_pager* pager, int descriptor, uint64_t offset, uint
       pager_of(pager).map_file(descriptor, offset, bytes, static_cast<AccessHint>(hint)));
 }
 
+void* uzram_region_map_cluster_file(uzram_pager* pager, const char* path, uint64_t offset,
+                                    uint64_t bytes, enum uzram_sharing sharing,
+                                    enum uzram_hint hint) {
+  if (!uzram::is_hint(hint) || sharing > UZRAM_SHARED || path == nullptr)
+    return uzram::pointer_of(uzram::fail(EINVAL));
+  return uzram::pointer_of(pager_of(pager).map_cluster_file(std::string(path), offset, bytes,
+                                                            static_cast<uzram::MapSharing>(sharing),
+                                                            static_cast<AccessHint>(hint)));
+}
+
+int uzram_cluster_file_bytes(const char* path, uint64_t* bytes) {
+  const auto held = uzram::Pager::cluster_file_bytes(path);
+  if (!held) return status_of(uzram::fail(held.error().code));
+  *bytes = *held;
+  return 0;
+}
+
 int uzram_region_close(uzram_pager* pager, void* start) {
   return status_of(pager_of(pager).close_region(static_cast<std::byte*>(start)));
+}
+
+int uzram_region_abandon(uzram_pager* pager, void* start) {
+  return status_of(pager_of(pager).abandon_region(static_cast<std::byte*>(start)));
 }
 
 int uzram_prefetch(uzram_pager* pager, const void* start, uint64_t bytes) {
@@ -117,6 +141,10 @@ int uzram_prefetch(uzram_pager* pager, const void* start, uint64_t bytes) {
 
 int uzram_drop(uzram_pager* pager, void* start, uint64_t bytes) {
   return status_of(pager_of(pager).drop(start, bytes));
+}
+
+int uzram_sync(uzram_pager* pager, const void* start, uint64_t bytes) {
+  return status_of(pager_of(pager).sync(start, bytes));
 }
 
 int uzram_pin(uzram_pager* pager, const void* start, uint64_t bytes, int for_write) {
@@ -172,6 +200,13 @@ int uzram_pager_get_stats(const uzram_pager* pager, uzram_pager_stats* stats) {
   stats->stall_nanoseconds = now.stall_nanoseconds;
   stats->stall_avg10 = now.stall_avg10;
   stats->stall_avg60 = now.stall_avg60;
+  stats->clustered_pages = now.clustered_pages;
+  stats->repacked_pages = now.repacked_pages;
+  stats->file_faults = now.file_faults;
+  stats->file_clusters_read = now.file_clusters_read;
+  stats->written_back_pages = now.written_back_pages;
+  stats->failed_write_backs = now.failed_write_backs;
+  stats->unwritten_bytes = now.unwritten_bytes;
   return 0;
 }
 

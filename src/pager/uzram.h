@@ -33,6 +33,7 @@ enum uzram_hint {
   UZRAM_HINT_RANDOM = 2,
   UZRAM_HINT_COLD = 3
 };
+enum uzram_sharing { UZRAM_PRIVATE = 0, UZRAM_SHARED = 1 };
 
 /* Set by uzram_pager_options_init; what is not changed afterwards has its default. */
 struct uzram_pager_options {
@@ -63,6 +64,8 @@ struct uzram_pager_stats {
   uint64_t stall_nanoseconds;
   double stall_avg10, stall_avg60;
   uint64_t clustered_pages, repacked_pages;
+  uint64_t file_faults, file_clusters_read, written_back_pages, failed_write_backs;
+  uint64_t unwritten_bytes;
 };
 
 void uzram_pager_options_init(struct uzram_pager_options* options, uint64_t memory_limit_bytes);
@@ -73,10 +76,20 @@ void uzram_pager_close(uzram_pager* pager);
 void* uzram_region_make(uzram_pager* pager, uint64_t bytes, enum uzram_hint hint);
 void* uzram_region_map(uzram_pager* pager, int descriptor, uint64_t offset, uint64_t bytes,
                        enum uzram_hint hint);
+/* A file that `uzram cluster pack` has made, say. What is written to a shared mapping is in the
+ * file at the latest after uzram_sync or uzram_region_close. */
+void* uzram_region_map_cluster_file(uzram_pager* pager, const char* path, uint64_t offset,
+                                    uint64_t bytes, enum uzram_sharing sharing,
+                                    enum uzram_hint hint);
+/* How many bytes such a file holds: 0 and *bytes, or -1. */
+int uzram_cluster_file_bytes(const char* path, uint64_t* bytes);
+/* Without a sync: what the file lacks is lost. */
+int uzram_region_abandon(uzram_pager* pager, void* start);
 int uzram_region_close(uzram_pager* pager, void* start);
 
 int uzram_prefetch(uzram_pager* pager, const void* start, uint64_t bytes);
 int uzram_drop(uzram_pager* pager, void* start, uint64_t bytes);
+int uzram_sync(uzram_pager* pager, const void* start, uint64_t bytes);
 int uzram_pin(uzram_pager* pager, const void* start, uint64_t bytes, int for_write);
 int uzram_unpin(uzram_pager* pager, const void* start, uint64_t bytes);
 int uzram_page_out(uzram_pager* pager, const void* start, uint64_t bytes);

@@ -12,6 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from uzram_daemon import uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 
 def text(byte_count):
     chooser = random.Random(5)

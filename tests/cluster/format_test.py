@@ -13,6 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from uzram_daemon import uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 BLOCK = 4096
 HOLE, PACKED, RAW, MAP = range(4)
 

@@ -8,6 +8,8 @@ from exec_run import MEBI, ExecTest
 
 from uzram_daemon import run, uzram_program  # noqa: E402  exec_run has set the path.
 
+RUNS_BESIDE_OTHERS = True
+
 HERE = pathlib.Path(__file__).resolve().parent
 # How a program ends; every program of a test does.
 ENDS = {"_exit", "_Exit"}

@@ -4,6 +4,8 @@ import unittest
 
 from exec_run import BACKENDS, MEBI, ExecTest
 
+RUNS_BESIDE_OTHERS = True
+
 SOURCE = "#include <map>\n#include <string>\n" + "".join(
     f"int f{i}(int x) {{ std::map<int, std::string> m; m[x] = \"{i}\"; return (int)m.size(); }}\n"
     for i in range(150))

@@ -7,6 +7,8 @@ from exec_run import ExecTest
 
 from uzram_daemon import run, uzram_program  # noqa: E402  exec_run has set the path.
 
+RUNS_BESIDE_OTHERS = True
+
 HOLD = "a = bytearray(30 << 20); a[::4096] = bytes(1 for _ in a[::4096]); print(sum(a[::4096]))"
 
 

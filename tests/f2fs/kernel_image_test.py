@@ -5,6 +5,7 @@ The guest fills one image under several mount options, changes files the way pro
 what it reads itself. Every cluster that it packed is compared with what ours would have been.
 """
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
@@ -17,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "vm"))
 import f2fs_images as f2fs  # noqa: E402
 import guest  # noqa: E402
 from uzram_daemon import uzram_program  # noqa: E402
+
+RUNS_BESIDE_OTHERS = True
 
 # Folder: mount options. With log size 2 to 8, with checksums and without.
 MOUNTS = {
@@ -65,7 +68,12 @@ rm many/*3
 ln many/entry-number-1 hard
 ln -s many/entry-number-1 link
 mkfifo fifo
-python3 -c 'import os; os.setxattr("hard", "user.note", bytes(3000))'
+chown 1234:5678 many hard fifo
+chown -h 4321:8765 link
+python3 -c 'import os
+os.setxattr("hard", "user.note", bytes(3000))
+os.setxattr("hard", "trusted.note", b"not for users")
+os.setxattr("many", "user.kind", b"numbers")'
 cd /
 umount /tmp/mnt
 """
@@ -140,6 +148,18 @@ class KernelImageTest(unittest.TestCase):
         self.assertIn("links: 2\n", said)
         self.assertIn("content: in the inode\n", said)
         self.assertIn("xattr: user.note (3000 bytes)\n", said)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to give files away")
+    def test_owners_and_xattrs_come_along_when_asked_for(self):
+        target = self.top / "owned"
+        f2fs.uzram("extract", self.image, "plain", "--to", target, "--owners", "--xattrs")
+        owners = {path.name: (path.lstat().st_uid, path.lstat().st_gid)
+                  for path in target.iterdir()}
+        self.assertEqual({"many": (1234, 5678), "hard": (1234, 5678), "fifo": (1234, 5678),
+                          "link": (4321, 8765)}, owners)
+        self.assertEqual(["user.note"], os.listxattr(target / "hard"))
+        self.assertEqual(bytes(3000), os.getxattr(target / "hard", "user.note"))
+        self.assertEqual(b"numbers", os.getxattr(target / "many", "user.kind"))
 
     def test_attributes_say_how_it_was_mounted(self):
         for folder, options in MOUNTS.items():

@@ -9,6 +9,8 @@ import unittest
 
 import f2fs_images as f2fs
 
+RUNS_BESIDE_OTHERS = True
+
 
 def make_sources(folder):
     """Files of every size class, a large directory, deep ones, odd names, links."""

@@ -3,6 +3,8 @@
 """Whole images in and out, by nbdcopy and qemu-img: the bytes, and what they cost."""
 from nbd_server import MIB, NbdCase, ask_plugin, main, require_program, sample_bytes
 
+RUNS_BESIDE_OTHERS = True
+
 IMAGE_BYTES = 24 * MIB
 
 

@@ -7,6 +7,8 @@ import subprocess
 
 from nbd_server import ROOT, NbdCase, ask_plugin, main, require_program
 
+RUNS_BESIDE_OTHERS = True
+
 MANUAL = os.path.join(ROOT, "src/frontend/nbd/nbdkit-uzram-plugin.pod")
 
 

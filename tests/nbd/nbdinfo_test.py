@@ -6,6 +6,8 @@ import subprocess
 
 from nbd_server import MIB, PAGE_BYTES, NbdCase, main, require_program, sample_bytes
 
+RUNS_BESIDE_OTHERS = True
+
 
 class NbdinfoTest(NbdCase):
     def setUp(self):

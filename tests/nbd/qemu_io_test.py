@@ -3,6 +3,8 @@
 """qemu-io's patterns: what is written is read, at any alignment; what is zeroed reads as zeros."""
 from nbd_server import NbdCase, main, require_program
 
+RUNS_BESIDE_OTHERS = True
+
 
 class QemuIoTest(NbdCase):
     def setUp(self):

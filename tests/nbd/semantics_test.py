@@ -7,6 +7,8 @@ import threading
 
 from nbd_server import MIB, PAGE_BYTES, NbdCase, main, require_libnbd, sample_bytes
 
+RUNS_BESIDE_OTHERS = True
+
 
 def sample_noise(page_count):
     """Pages that do not pack."""

@@ -14,6 +14,8 @@ from nbd_server import (CLIENT_SECONDS, MIB, START_SECONDS, NbdCase, find_plugin
                         main, require_program, run_plugin, sample_bytes, sanitizer_environment)
 
 
+RUNS_BESIDE_OTHERS = True
+
 class WrongKeyTest(NbdCase):
     """Whatever is wrong is said in one line, before the server goes into the background."""
 

@@ -117,7 +117,8 @@ def run_guest():
     command = f"PYTHONDONTWRITEBYTECODE=1 exec python3 {HERE}/script.py 0\n"
     program.write_text(command, encoding="utf-8")
     try:
-        own = {"zram": zram_module.zram_module(guest.kernel_folder())}
+        with guest.preparing():
+            own = {"zram": zram_module.zram_module(guest.kernel_folder())}
         status, said = guest.run(str(program), ["zram"], seconds=400, own_modules=own)
     except guest.Unavailable as missing:
         raise unittest.SkipTest(str(missing)) from missing

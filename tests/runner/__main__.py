@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the tests that CI runs, with a line per stage; full logs are in build/logs/."""
 import argparse
+import concurrent.futures
 import signal
 import sys
+import threading
 import time
 
 import process
@@ -33,13 +35,11 @@ def chosen(options):
     return [stage for stage in every if any(name in stage.name for name in options.names)]
 
 
-def run_stage(label, stage):
-    progress = Progress(label)
-    progress.tell("")
-    try:
-        cases = stage.work(stage.log, progress.tell)
-    except Exception as error:  # A stage that breaks is a failure of that stage, not of the run.
-        cases = [Case(stage.name, FAILED, f"{type(error).__name__}: {error}")]
+printing = threading.Lock()
+stopping = threading.Event()
+
+
+def tell_end(progress, stage, cases):
     verdict = "FAILED" if count(cases, FAILED) else "ok"
     progress.end(f"{verdict:6}  {count_text(cases)}")
     failed = [case for case in cases if case.outcome == FAILED]
@@ -50,10 +50,42 @@ def run_stage(label, stage):
         for line in process.tail(stage.log):
             print(f"        | {line}")
     sys.stdout.flush()
+
+
+def run_stage(label, stage, is_silent=False):
+    progress = Progress(label, is_silent=is_silent)
+    progress.tell("")
+    try:
+        cases = stage.work(stage.log, progress.tell)
+    except Exception as error:  # A stage that breaks is a failure of that stage, not of the run.
+        cases = [Case(stage.name, FAILED, f"{type(error).__name__}: {error}")]
+    with printing:
+        tell_end(progress, stage, cases)
     return cases
 
 
+def run_lane(lane, is_silent=False):
+    """[(stage name, its cases)] of [(label, stage)], one after the other."""
+    return [(stage.name, run_stage(label, stage, is_silent)) for label, stage in lane
+            if not stopping.is_set()]
+
+
+def run_stages(labelled):
+    """Builds first; then the tests that need the machine, and beside them those that do not."""
+    def of(lane):
+        return [each for each in labelled if each[1].lane == lane]
+
+    found = run_lane(of(stages.FIRST))
+    alone, beside = of(stages.ALONE), of(stages.BESIDE)
+    if stages.JOBS == 1 or not alone:
+        return found + run_lane(alone + beside)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        lanes = [pool.submit(run_lane, alone), pool.submit(run_lane, beside, is_silent=True)]
+        return found + [pair for lane in lanes for pair in lane.result()]
+
+
 def stop(number, _frame):
+    stopping.set()
     process.running.end_all()
     sys.exit(128 + number)
 
@@ -69,10 +101,9 @@ def main():
     stages.forget_old_logs()
     started = time.monotonic()
     width = max(len(stage.name) for stage in todo)
-    found = []
-    for index, stage in enumerate(todo, 1):
-        label = f"[{index:2}/{len(todo)}] {stage.name:{width}}"
-        found.append((stage.name, run_stage(label, stage)))
+    labelled = [(f"[{index:2}/{len(todo)}] {stage.name:{width}}", stage)
+                for index, stage in enumerate(todo, 1)]
+    found = run_stages(labelled)
     cases = [case for _, part in found for case in part]
     # What failed comes last: the end of a long log is what people get to see of it.
     for outcome in (SKIPPED, FAILED):

@@ -50,16 +50,21 @@ def closing_line(cases):
 
 
 class Progress:
-    """A line that moves on a terminal; elsewhere a line now and then, so that a log shows life."""
+    """A line that moves on a terminal; elsewhere a line now and then, so that a log shows life.
+
+    A silent one says only how it ended.
+    """
 
     quiet_seconds = 30
 
-    def __init__(self, label, out=sys.stdout):
-        self.label, self.out = label, out
+    def __init__(self, label, out=sys.stdout, is_silent=False):
+        self.label, self.out, self.is_silent = label, out, is_silent
         self.is_terminal = out.isatty()
         self.started = self.told = time.monotonic()
 
     def tell(self, text):
+        if self.is_silent:
+            return
         now = time.monotonic()
         if self.is_terminal:
             line = f"{self.label} {minutes(now - self.started)}  {text}"

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from typing import Callable
 
 import gtest
@@ -32,6 +33,10 @@ _SANITIZER_ENVIRONMENT = {
 }
 
 
+# Builds and what is general; tests that use what a machine has one of, or measure; the others.
+FIRST, ALONE, BESIDE = "first", "alone", "beside"
+
+
 @dataclasses.dataclass
 class Stage:
     """A named piece of the run; `work(log, tell)` returns its cases."""
@@ -39,6 +44,7 @@ class Stage:
     name: str
     work: Callable
     is_quick: bool = False
+    lane: str = FIRST
 
     @property
     def log(self):
@@ -68,9 +74,12 @@ def work_folder():
 
 # --- building
 
-def configure(preset, log):
-    """An empty list, or the failed case."""
-    if (ROOT / "build" / preset / "build.ninja").exists():
+_building = threading.Lock()
+
+
+def configure(preset, log, is_needed=False):
+    """An empty list, or the failed case. What is configured already is left to ninja."""
+    if (ROOT / "build" / preset / "build.ninja").exists() and not is_needed:
         return []
     status = process.run(["cmake", "--preset", preset], log, _BUILD_SECONDS, cwd=ROOT)
     if status == 0:
@@ -80,6 +89,11 @@ def configure(preset, log):
 
 def configure_and_build(preset, log, tell, targets=()):
     """One case: the preset configures and builds without a warning that is an error."""
+    with _building:
+        return configure_and_build_alone(preset, log, tell, targets)
+
+
+def configure_and_build_alone(preset, log, tell, targets):
     failed = configure(preset, log)
     if failed:
         return failed
@@ -105,7 +119,8 @@ def build_stage(preset, is_quick=False):
 
 def tidy_stage():
     def work(log, tell):
-        failed = configure("clang", log)
+        # Nothing is built there, so nothing else notices new files.
+        failed = configure("clang", log, is_needed=True)
         argv = ["python3", "tests/runner/tidy.py"]
         return failed or one_case("clang-tidy", argv, log, _TIDY_SECONDS, tell)
     return Stage("tidy", work)
@@ -264,7 +279,14 @@ def python_stage(path, is_quick=False, needs_build=True):
         if status != 0 and not any(case.outcome == FAILED for case in cases):
             cases.append(Case(str(relative), FAILED, end_text(status, _PYTHON_SECONDS)))
         return cases
-    return Stage(str(relative).removeprefix("tests/").removesuffix(".py"), work, is_quick)
+    name = str(relative).removeprefix("tests/").removesuffix(".py")
+    return Stage(name, work, is_quick, lane_of(path) if needs_build else FIRST)
+
+
+def lane_of(path):
+    """A test says itself when it may run beside others; it is alone otherwise."""
+    says_so = re.search(r"^RUNS_BESIDE_OTHERS = True$", path.read_text(encoding="utf-8"), re.M)
+    return BESIDE if says_so else ALONE
 
 
 def python_tests():
@@ -286,7 +308,7 @@ def all_stages():
         corpora_stage(),
         tsan_stage(),
         canary_stage(),
-        *[python_stage(path) for path in others],
+        *sorted((python_stage(path) for path in others), key=lambda stage: stage.lane),
     ]
 
 

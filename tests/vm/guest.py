@@ -8,6 +8,8 @@ Shapes:  the script sees the host's whole root read-only, so it may use the host
          /sys, /dev and /tmp are the guest's own. Standard output is one serial line.
 Errors:  Unavailable names what this machine lacks.
 """
+import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -26,6 +28,15 @@ _SHARE_MODULES = ["9p", "9pnet_virtio", "virtio_pci"]
 
 class Unavailable(Exception):
     """This machine cannot run the guest; the text says what is missing."""
+
+
+@contextlib.contextmanager
+def preparing():
+    """What is kept under build/vm is made by one test at a time; others wait and find it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def tool(name):
@@ -63,7 +74,6 @@ def kernel_folder():
     if folder:
         return folder
     package = _newest_package()
-    CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / package
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as work:
@@ -152,8 +162,9 @@ def run(script, modules, seconds=120, memory_mib=1024, own_modules=None, disk=No
     then has to name virtio_blk.
     """
     qemu = tool("qemu-system-x86_64")
-    kernel = kernel_folder()
-    image = initramfs(kernel, modules, own_modules or {})
+    with preparing():
+        kernel = kernel_folder()
+        image = initramfs(kernel, modules, own_modules or {})
     [vmlinuz] = (kernel / "boot").glob("vmlinuz-*")
     command_line = ("console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off "
                     f"uzram_root={ROOT} uzram_script={script}")

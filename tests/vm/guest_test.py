@@ -7,6 +7,8 @@ import unittest
 
 import guest
 
+RUNS_BESIDE_OTHERS = True
+
 
 class GuestTest(unittest.TestCase):
     def run_script(self, text):

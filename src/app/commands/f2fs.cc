@@ -28,6 +28,7 @@ struct F2fsWords {
   std::string offset = "0";
   std::string length;
   EstimateWords estimate;
+  ExtractOptions extract;
   bool is_long = false;
   bool is_recursive = false;
   bool shows_clusters = false;
@@ -154,7 +155,7 @@ int run_f2fs_extract(const F2fsWords& words) {
     const std::size_t slash = words.path.find_last_of('/');
     const std::string name = slash == std::string::npos ? words.path : words.path.substr(slash + 1);
     ImageFaults faults;
-    const auto extracted = extract_tree(volume, top, name, words.target, faults);
+    const auto extracted = extract_tree(volume, top, name, words.target, words.extract, faults);
     if (!extracted) return say_failure(extracted.error().text);
     return faults.exit_code();
   });
@@ -249,6 +250,8 @@ void add_f2fs(CLI::App& program, CommandLine& line) {
   extract->add_option("--to", words->target, "the directory; made if it is not there")
       ->type_name("DIR")
       ->required();
+  extract->add_flag("--owners", words->extract.has_owners, "with users and groups; for root");
+  extract->add_flag("--xattrs", words->extract.has_xattrs, "with xattrs whose names begin user.");
   extract->footer("Example: uzram f2fs extract data.img /app --to app");
 
   CLI::App* estimate =
