@@ -8,7 +8,7 @@
 // Errors:  a file whose commit fails for lack of space is tried again; all others keep the error
 //          for whoever uses them next.
 // Threads: any. A file is held in the table while it is waiting here.
-// Proof:   tests/mount.
+// Proof:   regular_file_thread_test.cc, tests/mount.
 #pragma once
 
 #include <chrono>

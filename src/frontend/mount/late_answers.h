@@ -5,7 +5,7 @@
 //          other. For requests that need what only the kernel has yet: it is asked to write that,
 //          and its writes must find a thread that is free.
 // Threads: start and stop from one, post from any.
-// Proof:   tests/mount.
+// Proof:   regular_file_thread_test.cc, tests/mount.
 #pragma once
 
 #include <deque>

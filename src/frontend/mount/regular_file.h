@@ -13,7 +13,7 @@
 //          background is told to the next flush or sync.
 // Threads: any, at once. The lock is held alone while the file becomes something else.
 // Laws:    3.
-// Proof:   tests/mount.
+// Proof:   regular_file_test.cc, regular_file_thread_test.cc, tests/mount.
 #pragma once
 
 #include <atomic>
@@ -140,9 +140,10 @@ class RegularFile {
   std::vector<std::byte> young_;  // Young.
   std::unique_ptr<ClusterFile> cluster_;
 
-  // Relaxed: whoever needs the changes holds the mutex.
+  // Set after a change, cleared before what makes it safe begins; the strongest order, since
+  // neither may be seen the other way round.
   std::atomic<bool> has_changes_ = false;
-  std::atomic<int> error_ = 0;  // Of the background.
+  std::atomic<int> error_ = 0;  // Of the background, until it is told. It publishes nothing.
 
   Mutex shown_mutex_;
   // What a closed file shows, as long as the file below is the same.
