@@ -201,7 +201,8 @@ class UserTest(MountTest):
         return subprocess.run([str(word) for word in words], user=NOBODY, group=NOBODY,
                               extra_groups=[], capture_output=True, text=True, check=False)
 
-    def test_needs_no_root(self):
+    def setUp(self):
+        super().setUp()
         if find_program("fusermount3") is None:
             self.skipTest("needs fusermount3")
         os.chmod(self.top, 0o755)
@@ -210,6 +211,8 @@ class UserTest(MountTest):
         done = self.as_nobody(uzram_program(), "mount", self.below, self.above)
         if done.returncode != 0:
             self.skipTest(f"users may not mount here: {done.stderr}")
+
+    def test_needs_no_root(self):
         script = (f"cd {self.above} && seq 1 50000 > a && seq 1 10 > b && chmod 444 b && mv b c && "
                   "ln c d && cat a c d | cksum")
         said = self.as_nobody("sh", "-ec", script)
@@ -220,6 +223,24 @@ class UserTest(MountTest):
             ["flock", "-n", self.below, "true"], check=False).returncode == 0))
         self.assertTrue(self.is_cluster_file("a"))
         self.assertEqual(NOBODY, (self.below / "c").stat().st_uid)
+
+    def test_ends_by_a_signal_although_it_is_in_use(self):
+        if not os.path.ismount("/sys/fs/fuse/connections"):
+            self.skipTest("needs /sys/fs/fuse/connections")
+        self.as_nobody("fusermount3", "-u", self.above)
+        daemon = subprocess.Popen(
+            [uzram_program(), "mount", "--foreground", self.below, self.above], user=NOBODY,
+            group=NOBODY, extra_groups=[], stderr=subprocess.PIPE, text=True)
+        self.daemons.append(daemon)
+        self.assertTrue(wait_until(lambda: is_mounted(self.above)))
+        script = f"exec 3>> {self.above}/e && seq 1 30000 >&3; echo ready; cat"
+        with subprocess.Popen(["sh", "-c", script], user=NOBODY, group=NOBODY, extra_groups=[],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
+            self.assertEqual("ready\n", user.stdout.readline())
+            daemon.send_signal(signal.SIGTERM)
+            self.wait_for_end(daemon)
+        expected = run("seq", "1", "30000").stdout
+        self.assertEqual(expected, self.content_below("e").decode())
 
 
 if __name__ == "__main__":

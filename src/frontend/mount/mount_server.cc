@@ -95,6 +95,13 @@ bool run_fusermount(const std::vector<const char*>& words) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+// The end for whoever still uses it. Not to be had where /sys/fs/fuse/connections is not mounted.
+void abort_connection_of(int file) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0) return;
+  std::ofstream(fmt::format("/sys/fs/fuse/connections/{}/abort", ::minor(status.st_dev))) << "1";
+}
+
 bool is_inside(const std::string& path, const std::string& folder) {
   const std::string prefix = folder == "/" ? folder : folder + "/";
   return path == folder || path.compare(0, prefix.size(), prefix) == 0;
@@ -260,8 +267,8 @@ void MountServer::unmount() {
   });
   if (is_root)
     static_cast<void>(::umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW));
-  else
-    static_cast<void>(run_fusermount({"fusermount3", "-u", "-z", "-q", path}));
+  else if (run_fusermount({"fusermount3", "-u", "-z", "-q", path}) && top.is_open())
+    abort_connection_of(top.get());
 }
 
 Result<void> MountServer::finish() {
