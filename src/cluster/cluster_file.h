@@ -36,7 +36,8 @@
 namespace uzram {
 
 struct ClusterFileLimits {
-  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB.
+  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB;
+  // prepare_cluster_reads goes beyond that.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };
@@ -73,7 +74,7 @@ class ClusterFile {
   // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
   [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
   // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
-  // read, is left to who reads it.
+  // read, is left to who reads it. From now on, what was read of the map stays in memory.
   void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
@@ -171,6 +172,7 @@ class ClusterFile {
   std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 
   // Of who writes.
+  bool keeps_map_ UZ_GUARDED_BY(mutex_) = false;
   bool is_broken_ UZ_GUARDED_BY(mutex_) = false;
   std::optional<FreeBlocks> free_ UZ_GUARDED_BY(mutex_);
   std::vector<Run> dropped_ UZ_GUARDED_BY(mutex_);  // Free once the next root is safe.
