@@ -56,6 +56,28 @@ TEST_F(ClusterFileAllocation, DoesNotHappenInWritesToBuffers) {
   EXPECT_EQ(allocation_count, before);
 }
 
+// A fault of a mapping must not ask for memory, however large the map is.
+TEST_F(ClusterFileAllocation, DoesNotHappenInReadsOfClustersThatWerePrepared) {
+  constexpr std::uint64_t kMapBlocks = 100;
+  const auto file = file_of(2);
+  ASSERT_TRUE(file->truncate(kMapBlocks * kMapFanout * kClusterBytes));
+  const ContentBytes page(kPageBytes, std::byte{4});
+  for (std::uint64_t i = 0; i < kMapBlocks; ++i)
+    ASSERT_TRUE(file->write(i * kMapFanout * kClusterBytes, page));
+  ASSERT_TRUE(file->sync());
+  file->prepare_cluster_reads(0, file->cluster_count());
+  read_pages(*file);
+  ASSERT_TRUE(file->write(1, page));
+  ASSERT_TRUE(file->sync());
+  ContentBytes cluster(kClusterBytes);
+  const std::size_t before = allocation_count;
+  for (std::uint64_t i = 0; i < kMapBlocks; ++i) {
+    ASSERT_TRUE(file->read_cluster(i * kMapFanout, cluster));
+    ASSERT_EQ(cluster[kPageBytes - 1], std::byte{4});
+  }
+  EXPECT_EQ(allocation_count, before);
+}
+
 TEST_F(ClusterFileAllocation, IsSeenWhenAFileIsMade) {
   const std::size_t before = allocation_count;
   const auto file = file_of(2);
