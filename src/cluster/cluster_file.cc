@@ -95,7 +95,8 @@ std::size_t ClusterFile::used_bytes(std::uint64_t cluster) const {
 
 // When a sync has failed, what was written may not read.
 void ClusterFile::trim_map() {
-  if (!is_broken_ && !keeps_map_) map_.trim(std::max(kLeastMapBytes, limits_.cache_bytes / 4));
+  if (!is_broken_ && cluster_reader_count_ == 0)
+    map_.trim(std::max(kLeastMapBytes, limits_.cache_bytes / 4));
 }
 
 // At least the first `wanted_bytes` of a cluster. Returns: how many there are.
@@ -214,13 +215,19 @@ Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) 
   return read_whole(cluster, out);
 }
 
-void ClusterFile::prepare_cluster_reads(std::uint64_t first, std::uint64_t count) {
+void ClusterFile::begin_cluster_reads(std::uint64_t first, std::uint64_t count) {
   const MutexLock lock(mutex_);
+  ++cluster_reader_count_;
   stored_.resize(cluster_bytes());
-  keeps_map_ = true;
   const std::uint64_t end = std::min(first + count, cluster_count());
   for (std::uint64_t each = first / kMapFanout * kMapFanout; each < end; each += kMapFanout)
     (void)map_.find(*storage_, each);
+}
+
+void ClusterFile::end_cluster_reads() {
+  const MutexLock lock(mutex_);
+  UZ_CHECK(cluster_reader_count_ != 0);
+  --cluster_reader_count_;
 }
 
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {

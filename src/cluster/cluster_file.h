@@ -40,7 +40,7 @@ namespace uzram {
 
 struct ClusterFileLimits {
   // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB;
-  // prepare_cluster_reads goes beyond that.
+  // begin_cluster_reads goes beyond that.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };
@@ -75,12 +75,14 @@ class ClusterFile {
   [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
-  // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
-  // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
+  // A whole cluster, with zeros behind the end of the content. Allocates nothing between
+  // begin_cluster_reads of it and the end. Requires: `out` has the cluster's size.
   [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
-  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
-  // read, is left to who reads it. From now on, what was read of the map stays in memory.
-  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Reads the map of these clusters, keeps all of it that was read until the end, and makes what
+  // unpacking needs. What is damaged, or cannot be read, is left to who reads it.
+  void begin_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Requires: one for each begin.
+  void end_cluster_reads();
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
@@ -176,12 +178,12 @@ class ClusterFile {
   // Guarded by mutex_.
   ClusterFileRoot root_ UZ_GUARDED_BY(mutex_);  // The newest one in the storage.
   ClusterMap map_ UZ_GUARDED_BY(mutex_);
+  std::size_t cluster_reader_count_ UZ_GUARDED_BY(mutex_) = 0;  // Who need the map as it is.
   std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
   // Blocks that were read to be unpacked.
   std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 
   // Of who writes.
-  bool keeps_map_ UZ_GUARDED_BY(mutex_) = false;
   bool is_broken_ UZ_GUARDED_BY(mutex_) = false;
   std::optional<FreeBlocks> free_ UZ_GUARDED_BY(mutex_);
   std::vector<Run> dropped_ UZ_GUARDED_BY(mutex_);  // Free once the next root is safe.

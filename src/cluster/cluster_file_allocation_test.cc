@@ -56,26 +56,37 @@ TEST_F(ClusterFileAllocation, DoesNotHappenInWritesToBuffers) {
   EXPECT_EQ(allocation_count, before);
 }
 
-// A fault of a mapping must not ask for memory, however large the map is.
-TEST_F(ClusterFileAllocation, DoesNotHappenInReadsOfClustersThatWerePrepared) {
-  constexpr std::uint64_t kMapBlocks = 100;
-  const auto file = file_of(2);
-  ASSERT_TRUE(file->truncate(kMapBlocks * kMapFanout * kClusterBytes));
-  const ContentBytes page(kPageBytes, std::byte{4});
-  for (std::uint64_t i = 0; i < kMapBlocks; ++i)
-    ASSERT_TRUE(file->write(i * kMapFanout * kClusterBytes, page));
+// Others who read and write meanwhile do not take the map away: without a begin they would, here.
+TEST_F(ClusterFileAllocation, DoesNotHappenInReadsOfWholeClustersBetweenBeginAndEnd) {
+  constexpr std::uint64_t kMapBlocks = 100;  // 600 KB of them.
+  constexpr std::uint64_t kSpread = kMapFanout * kClusterBytes;
+  const auto disk = std::make_shared<MemoryDisk>();
+  const ClusterFileLimits limits{.cache_bytes = 0};
+  const auto file = ClusterFile::create(std::make_unique<MemoryStorage>(disk), {}, limits).value();
+  const ContentBytes cluster = content_of(PageKind::Text, kClusterBytes);
+  for (std::uint64_t i = 0; i < kMapBlocks; ++i) ASSERT_TRUE(file->write(i * kSpread, cluster));
+  ASSERT_TRUE(file->write(kMapBlocks * kSpread, ConstBytes(cluster).first(100)));
   ASSERT_TRUE(file->sync());
-  file->prepare_cluster_reads(0, file->cluster_count());
-  read_pages(*file);
-  ASSERT_TRUE(file->write(1, page));
-  ASSERT_TRUE(file->sync());
-  ContentBytes cluster(kClusterBytes);
-  const std::size_t before = allocation_count;
-  for (std::uint64_t i = 0; i < kMapBlocks; ++i) {
-    ASSERT_TRUE(file->read_cluster(i * kMapFanout, cluster));
-    ASSERT_EQ(cluster[kPageBytes - 1], std::byte{4});
-  }
-  EXPECT_EQ(allocation_count, before);
+  const auto allocations_of_reads = [&](std::uint64_t others) {
+    std::array<std::byte, 1> byte;
+    for (std::uint64_t i = 0; i < kMapBlocks; ++i)
+      EXPECT_TRUE(file->read((i * others % kMapBlocks) * kSpread, byte));
+    EXPECT_TRUE(file->write(0, cluster));
+    EXPECT_TRUE(file->sync());
+    ContentBytes seen(kClusterBytes);
+    const std::size_t before = allocation_count;
+    for (std::uint64_t i = 0; i <= kMapBlocks; ++i) {
+      EXPECT_TRUE(file->read_cluster(i * kMapFanout, seen));
+      EXPECT_EQ(seen == cluster, i < kMapBlocks);
+    }
+    EXPECT_TRUE(std::equal(seen.begin(), seen.begin() + 100, cluster.begin()));
+    EXPECT_EQ(seen[100], std::byte{0});
+    return allocation_count - before;
+  };
+  file->begin_cluster_reads(0, kMapBlocks * kMapFanout + 1);
+  EXPECT_EQ(allocations_of_reads(7), 0U);
+  file->end_cluster_reads();
+  EXPECT_GT(allocations_of_reads(7), 0U);
 }
 
 TEST_F(ClusterFileAllocation, IsSeenWhenAFileIsMade) {
