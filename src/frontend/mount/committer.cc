@@ -74,6 +74,15 @@ void Committer::remove(Inode& inode) {
   waiting_.erase(found);
 }
 
+void Committer::forget(Inode& inode) {
+  {
+    const MutexLock lock(mutex_);
+    if (waiting_.count(&inode) == 0) return;
+    remove(inode);
+  }
+  let_go_(inode);
+}
+
 Inode* Committer::take_due() {
   const auto now = Clock::now();
   for (const auto& [inode, waiting] : waiting_) {

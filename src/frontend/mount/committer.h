@@ -8,7 +8,7 @@
 // Errors:  a file whose commit fails for lack of space is tried again; all others keep the error
 //          for whoever uses them next.
 // Threads: any. A file is held in the table while it is waiting here.
-// Proof:   tests/mount.
+// Proof:   regular_file_thread_test.cc, tests/mount.
 #pragma once
 
 #include <chrono>
@@ -40,6 +40,8 @@ class Committer {
   void note_change(Inode& inode);
   // Nobody has it open any more. Commits another file if there are too many.
   void note_close(Inode& inode);
+  // It has nothing that would have to be safe.
+  void forget(Inode& inode);
   // Everything there is, now. Returns: the last error.
   [[nodiscard]] Result<void> commit_all();
 

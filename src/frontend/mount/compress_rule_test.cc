@@ -39,7 +39,8 @@ TEST(CompressRuleTest, ExtensionsBeatTheFlagOfTheDirectory) {
   EXPECT_TRUE(rule.wants("a.log", kDoNot, kUnset));
   EXPECT_FALSE(rule.wants("a.jpg", kCompress, kUnset));
   EXPECT_TRUE(rule.wants("a", kCompress, kUnset));
-  EXPECT_TRUE(CompressRule({"*"}, {}).wants("a", kDoNot, kUnset)) << "as for f2fs";
+  const CompressRule everything{{"*"}, {}};
+  EXPECT_TRUE(everything.wants("a", kDoNot, kUnset)) << "as for f2fs";
 }
 
 TEST(CompressRuleTest, TheFlagOfTheFileBeatsExtensions) {

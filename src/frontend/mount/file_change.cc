@@ -291,6 +291,11 @@ bool RegularFile::is_compressed() {
   return is_empty() && !volume_.options().is_user_mode && volume_.wants_compression(inode_);
 }
 
+bool RegularFile::is_released() {
+  const std::shared_lock<std::shared_mutex> lock(mutex_);
+  return state_ == FileState::Cluster && is_released_;
+}
+
 bool RegularFile::is_empty() {
   const std::shared_lock<std::shared_mutex> lock(mutex_);
   struct stat status {};

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "base/check.h"
 #include "frontend/mount/regular_file.h"
 
@@ -74,6 +76,22 @@ Result<void> InodeTable::replace(Inode& inode, const FileDescriptor& place) {
   node.key() = inode.key_;
   UZ_CHECK(inodes_.insert(std::move(node)).inserted);
   return {};
+}
+
+void InodeTable::visit_all(const std::function<void(Inode&)>& visit) {
+  std::vector<Inode*> all;
+  {
+    const MutexLock lock(mutex_);
+    all.reserve(inodes_.size());
+    for (const auto& [key, inode] : inodes_) {
+      ++inode->use_count_;
+      all.push_back(inode.get());
+    }
+  }
+  for (Inode* const each : all) {
+    visit(*each);
+    let_go(*each);
+  }
 }
 
 std::size_t InodeTable::count() const {

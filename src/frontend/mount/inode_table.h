@@ -85,6 +85,8 @@ class InodeTable {
   // Another file took the place of what it was: `place` leads there.
   [[nodiscard]] Result<void> replace(Inode& inode, const FileDescriptor& place);
   [[nodiscard]] std::size_t count() const;
+  // Each one that is here now; it stays until `visit` returns.
+  void visit_all(const std::function<void(Inode&)>& visit);
 
  private:
   struct Hash {

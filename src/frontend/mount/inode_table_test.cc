@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <vector>
 
 #include "frontend/mount/regular_file.h"
 
@@ -99,6 +101,21 @@ TEST_F(InodeTableTest, AnotherFileTakesTheSamePlace) {
   EXPECT_EQ(&look_up("b"), &inode);
   EXPECT_NE(&look_up("a"), &inode);
   EXPECT_EQ(table_.count(), 2U);
+}
+
+TEST_F(InodeTableTest, VisitsEachOfThem) {
+  make("a", "first");
+  make("b", "second");
+  Inode& first = look_up("a");
+  static_cast<void>(look_up("b"));
+  std::vector<std::string> texts;
+  table_.visit_all([&](Inode& inode) {
+    texts.push_back(text_of(inode));
+    if (&inode == &first) table_.let_go(inode);
+  });
+  std::sort(texts.begin(), texts.end());
+  EXPECT_EQ(texts, (std::vector<std::string>{"first", "second"}));
+  EXPECT_EQ(table_.count(), 1U);
 }
 
 TEST_F(InodeTableTest, FlagsAreRememberedAndKept) {

@@ -23,9 +23,11 @@ namespace {
 bool may_write(const fuse_file_info& info) { return (info.flags & O_ACCMODE) != O_RDONLY; }
 
 // What the kernel knows of a file stays true: all changes come through it.
-void fill_info(fuse_file_info& info) {
+void fill_info(Inode& inode, fuse_file_info& info) {
   info.fh = reinterpret_cast<std::uintptr_t>(new OpenFile{may_write(info)});
   info.keep_cache = 1;
+  // A write that is refused must not be in its pages first.
+  if (may_write(info) && inode.file->is_released()) info.direct_io = 1;
 }
 
 void close_handle(Inode& inode, const fuse_file_info& info) {
@@ -46,7 +48,7 @@ void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Inode& inode = inode_of(request, node);
   if (auto opened = open_inode(inode, *info); !opened)
     return reply_error(request, opened.error().code);
-  fill_info(*info);
+  fill_info(inode, *info);
   // Nobody got it when the caller was interrupted.
   if (::fuse_reply_open(request, info) == -ENOENT) close_handle(inode, *info);
 }
@@ -61,7 +63,7 @@ void mark_new(Volume& volume, Inode& inode, bool is_to_be_compressed) {
 
 void reply_created(fuse_req_t request, const fuse_entry_param& entry, fuse_file_info& info) {
   Inode& inode = inode_of(request, entry.ino);
-  fill_info(info);
+  fill_info(inode, info);
   if (::fuse_reply_create(request, &entry, &info) != -ENOENT) return;
   close_handle(inode, info);
   volume_of(request).inodes().let_go(inode);
@@ -187,11 +189,20 @@ void on_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, o
                                           static_cast<std::uint64_t>(bytes)));
 }
 
-void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
-  const auto found =
-      inode_of(request, node).file->seek(static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
+void seek(fuse_req_t request, Inode& inode, off_t offset, int whence) {
+  const auto found = inode.file->seek(static_cast<std::uint64_t>(offset), whence == SEEK_DATA);
   if (!found) return reply_error(request, found.error().code);
   ::fuse_reply_lseek(request, static_cast<off_t>(*found));
+}
+
+// The kernel asks without writing first what it keeps: that would be holes, or behind the end.
+void on_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
+  Inode& inode = inode_of(request, node);
+  if (inode.file->writer_count() == 0) return seek(request, inode, offset, whence);
+  volume_of(request).late_answers().post([request, &inode, offset, whence] {
+    volume_of(request).write_back(inode);
+    seek(request, inode, offset, whence);
+  });
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 
 struct OpenFolder {
   struct Close {
-    void operator()(DIR* listing) const { ::closedir(listing); }
+    void operator()(DIR* folder) const { ::closedir(folder); }
   };
   Mutex mutex;
   std::unique_ptr<DIR, Close> listing UZ_GUARDED_BY(mutex);

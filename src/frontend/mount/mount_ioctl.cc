@@ -108,9 +108,10 @@ void get_compress_blocks(const Call& call) {
 
 void change_reserve(const Call& call, Result<std::uint64_t> (RegularFile::*change)()) {
   RegularFile& file = *call.inode.file;
-  if (!call.can_write) return call.refuse(EBADF);
+  if (call.volume.options().is_read_only) return call.refuse(EROFS);
+  // Whoever asks need not be able to write, but nobody else may.
+  if (file.writer_count() != (call.can_write ? 1 : 0)) return call.refuse(EBUSY);
   if (!file.is_compressed()) return call.refuse(EINVAL);
-  if (file.writer_count() > 1) return call.refuse(EBUSY);
   const auto blocks = (file.*change)();
   if (!blocks) return call.refuse(blocks.error().code);
   call.reply(*blocks);

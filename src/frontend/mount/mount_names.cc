@@ -115,7 +115,10 @@ void on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
 void forget_one(Volume& volume, fuse_ino_t node, std::uint64_t count) {
   if (node == FUSE_ROOT_ID) return;
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
-  volume.inodes().let_go(*reinterpret_cast<Inode*>(static_cast<std::uintptr_t>(node)), count);
+  Inode& inode = *reinterpret_cast<Inode*>(static_cast<std::uintptr_t>(node));
+  // Its space is to be free now, not when its turn comes.
+  if (inode.file != nullptr && inode.file->drop_if_gone()) volume.committer().forget(inode);
+  volume.inodes().let_go(inode, count);
 }
 
 void on_forget(fuse_req_t request, fuse_ino_t node, std::uint64_t count) {

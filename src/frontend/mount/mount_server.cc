@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "frontend/mount/mount_operations.h"
+#include "frontend/mount/regular_file.h"
 
 namespace uzram {
 namespace {
@@ -25,6 +27,8 @@ namespace {
 constexpr unsigned kMostRequestBytes = 1U << 20;
 constexpr unsigned kLeastThreads = 4;
 constexpr unsigned kMostThreads = 16;
+constexpr std::chrono::milliseconds kFarewellStep{20};
+constexpr std::chrono::milliseconds kMostFarewell{30'000};
 
 tl::unexpected<std::string> refuse(const std::string& what, int code) {
   return tl::unexpected(fmt::format("{}: {}", what, ::strerrordesc_np(code)));
@@ -91,6 +95,13 @@ bool run_fusermount(const std::vector<const char*>& words) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+// The end for whoever still uses it. Not to be had where /sys/fs/fuse/connections is not mounted.
+void abort_connection_of(int file) {
+  struct stat status {};
+  if (::fstat(file, &status) != 0) return;
+  std::ofstream(fmt::format("/sys/fs/fuse/connections/{}/abort", ::minor(status.st_dev))) << "1";
+}
+
 bool is_inside(const std::string& path, const std::string& folder) {
   const std::string prefix = folder == "/" ? folder : folder + "/";
   return path == folder || path.compare(0, prefix.size(), prefix) == 0;
@@ -103,6 +114,42 @@ tl::expected<std::string, std::string> real_folder(const std::string& path) {
   if (::stat(real.data(), &status) != 0) return refuse(path, errno);
   if (!S_ISDIR(status.st_mode)) return refuse(path, ENOTDIR);
   return std::string(real.data());
+}
+
+// Spaces and the like are octal numbers in the kernel's table.
+std::string unescaped(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+bool is_mounted_somewhere(const std::string& directory) {
+  std::ifstream table("/proc/self/mounts");
+  std::string source, point, type, rest;
+  while (table >> source >> point >> type && std::getline(table, rest)) {
+    if (type == "fuse.uzram" && unescaped(source) == directory) return true;
+  }
+  return false;
+}
+
+// A mount that was taken away keeps the directory until everything is safe.
+Result<std::unique_ptr<Volume>> open_volume(const std::string& directory,
+                                            const MountOptions& options) {
+  for (auto waited = kMostFarewell.zero();; waited += kFarewellStep) {
+    auto volume = Volume::open(directory, options);
+    if (volume || volume.error().code != EBUSY || waited >= kMostFarewell ||
+        is_mounted_somewhere(directory)) {
+      return volume;
+    }
+    std::this_thread::sleep_for(kFarewellStep);
+  }
 }
 
 // One of libfuse's buffers; it allocates them itself.
@@ -138,7 +185,7 @@ tl::expected<std::unique_ptr<MountServer>, std::string> MountServer::start(
   }
   allow_many_descriptors();
   ::umask(0);  // The kernel has applied the caller's already.
-  auto volume = Volume::open(*below, options);
+  auto volume = open_volume(*below, options);
   if (!volume && volume.error().code == EBUSY) {
     return tl::unexpected(
         fmt::format("{} is mounted already; a second mount must be read-only (-o ro)", *below));
@@ -175,6 +222,10 @@ tl::expected<void, std::string> MountServer::mount(const std::string& directory)
                               mount_point_),
                   errno == 0 ? EPERM : errno);
   }
+  fuse_session* const session = session_.get();
+  volume_->set_write_back([session](Inode& inode) {
+    static_cast<void>(::fuse_lowlevel_notify_inval_inode(session, node_of(inode), 0, 0));
+  });
   // INIT is the first request. Buffers made after it have the size that it agreed on.
   MountRequest request;
   if (!answer_one(*session_, request))
@@ -192,6 +243,7 @@ void MountServer::answer_requests(int ended) {
 
 void MountServer::serve(int ended) {
   volume_->committer().start();
+  volume_->late_answers().start();
   const unsigned count =
       std::clamp(2 * std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
   for (unsigned i = 0; i < count; ++i)
@@ -206,18 +258,23 @@ void MountServer::unmount() {
               : run_fusermount({"fusermount3", "-u", "-q", path})) {
     return;
   }
-  // In use: what has been written reaches us first, then the connection ends.
+  // In use: what has been written reaches us first, then the connection ends. syncfs(2) begins
+  // with it, and does not wait for FUSE.
   const FileDescriptor top(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (top.is_open()) static_cast<void>(::syncfs(top.get()));
+  volume_->inodes().visit_all([this](Inode& inode) {
+    if (inode.file != nullptr && inode.file->writer_count() != 0) volume_->write_back(inode);
+  });
   if (is_root)
     static_cast<void>(::umount2(path, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW));
-  else
-    static_cast<void>(run_fusermount({"fusermount3", "-u", "-z", "-q", path}));
+  else if (run_fusermount({"fusermount3", "-u", "-z", "-q", path}) && top.is_open())
+    abort_connection_of(top.get());
 }
 
 Result<void> MountServer::finish() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  volume_->late_answers().stop();
   auto done = volume_->committer().commit_all();
   if (!volume_->options().is_read_only) static_cast<void>(volume_->remove_private_folder());
   return done;

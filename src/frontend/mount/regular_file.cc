@@ -145,8 +145,7 @@ void RegularFile::close(bool could_write) {
     const Lock lock(mutex_);
     if (could_write) --writer_count_;
     if (--open_count_ != 0) return;
-    struct stat status {};
-    if (::fstat(inode_.place(), &status) == 0 && status.st_nlink == 0) {
+    if (is_without_name()) {
       has_changes_ = false;  // Nobody will ever read it.
     } else if (state_ == FileState::Young) {
       if (auto settled = settle(); !settled) error_ = settled.error().code;
@@ -315,8 +314,7 @@ Result<void> RegularFile::sync() {
 
 Result<void> RegularFile::commit_in_background() {
   Result<void> done;
-  struct stat status {};
-  const bool is_gone = ::fstat(inode_.place(), &status) == 0 && status.st_nlink == 0;
+  const bool is_gone = is_without_name();
   {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     if (state_ == FileState::Cluster && has_changes_ && !is_gone) done = sync_cluster();
@@ -328,6 +326,20 @@ Result<void> RegularFile::commit_in_background() {
   if (!done) error_ = done.error().code;
   if (open_count_ == 0 && !has_changes_) forget();
   return done;
+}
+
+bool RegularFile::is_without_name() const {
+  struct stat status {};
+  return ::fstat(inode_.place(), &status) == 0 && status.st_nlink == 0;
+}
+
+bool RegularFile::drop_if_gone() {
+  if (!has_changes_ || !is_without_name()) return false;
+  const Lock lock(mutex_);
+  if (open_count_ != 0) return false;
+  has_changes_ = false;
+  forget();
+  return true;
 }
 
 Result<void> RegularFile::set_times(const struct timespec (&times)[2]) {

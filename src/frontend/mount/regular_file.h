@@ -13,7 +13,7 @@
 //          background is told to the next flush or sync.
 // Threads: any, at once. The lock is held alone while the file becomes something else.
 // Laws:    3.
-// Proof:   tests/mount.
+// Proof:   regular_file_test.cc, regular_file_thread_test.cc, tests/mount.
 #pragma once
 
 #include <atomic>
@@ -43,6 +43,8 @@ class RegularFile {
   void open_new(FileDescriptor file, bool is_to_be_compressed);
   void close(bool could_write);
   [[nodiscard]] unsigned writer_count();
+  // Whether changes are refused.
+  [[nodiscard]] bool is_released();
 
   // The size that it shows; `status` is that of the file below.
   [[nodiscard]] Result<std::uint64_t> size_bytes(const struct stat& status);
@@ -78,6 +80,8 @@ class RegularFile {
   [[nodiscard]] Result<void> flush();
   [[nodiscard]] Result<void> sync();
   [[nodiscard]] Result<void> commit_in_background();
+  // Drops the changes of one that nobody has open, and that no name leads to. Returns: whether.
+  bool drop_if_gone();
   [[nodiscard]] Result<void> set_times(const struct timespec (&times)[2]);
 
   // --- what the f2fs calls ask for --------------------------------------------------------------
@@ -119,6 +123,7 @@ class RegularFile {
   Result<void> become_cluster_beside();
   Result<void> become_plain_beside();
   int take_error();
+  [[nodiscard]] bool is_without_name() const;
 
   Volume& volume_;
   Inode& inode_;
@@ -135,9 +140,10 @@ class RegularFile {
   std::vector<std::byte> young_;  // Young.
   std::unique_ptr<ClusterFile> cluster_;
 
-  // Relaxed: whoever needs the changes holds the mutex.
+  // Set after a change, cleared before what makes it safe begins; the strongest order, since
+  // neither may be seen the other way round.
   std::atomic<bool> has_changes_ = false;
-  std::atomic<int> error_ = 0;  // Of the background.
+  std::atomic<int> error_ = 0;  // Of the background, until it is told. It publishes nothing.
 
   Mutex shown_mutex_;
   // What a closed file shows, as long as the file below is the same.

@@ -9,6 +9,7 @@
 // Proof:   tests/mount.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <string>
@@ -16,6 +17,7 @@
 #include "base/file_descriptor.h"
 #include "frontend/mount/committer.h"
 #include "frontend/mount/inode_table.h"
+#include "frontend/mount/late_answers.h"
 #include "frontend/mount/mount_options.h"
 
 namespace uzram {
@@ -32,7 +34,14 @@ class Volume {
   [[nodiscard]] const MountOptions& options() const { return options_; }
   [[nodiscard]] InodeTable& inodes() { return inodes_; }
   [[nodiscard]] Committer& committer() { return committer_; }
+  [[nodiscard]] LateAnswers& late_answers() { return late_answers_; }
   [[nodiscard]] Inode& root() { return *root_; }
+
+  // Has the kernel write what it keeps of a file and has not told yet. Not from a thread that its
+  // writes may need.
+  using WriteBack = std::function<void(Inode&)>;
+  void set_write_back(WriteBack write_back) { write_back_ = std::move(write_back); }
+  void write_back(Inode& inode) const { write_back_(inode); }
   [[nodiscard]] int top() const { return top_.get(); }
 
   // Who gives and takes names holds it shared; who puts a file in the place of another, alone.
@@ -69,7 +78,9 @@ class Volume {
   Inode* root_ = nullptr;
   std::shared_mutex names_mutex_;
   std::atomic<std::uint64_t> private_count_ = 0;  // Numbers, no order.
-  Committer committer_;                           // Ends first.
+  WriteBack write_back_;
+  Committer committer_;
+  LateAnswers late_answers_;  // Ends first.
 };
 
 }  // namespace uzram
