@@ -44,4 +44,19 @@ def add_rows(bench, algorithm, log_size):
             answer["saved_bytes"]["theirs"], "f2fs's rule", (">=", 0.99))]
 
 
-SECTIONS = (("cluster", cluster),)
+def mapping(bench, _stack):
+    """A cluster file through memory that a pager keeps to a quarter of it."""
+    if not os.path.isdir(FOLDER):
+        bench.rows.append(Skipped("mapped cluster files", f"no {FOLDER}"))
+        return
+    for log_size in (2, 4):
+        answer = bench.measure(f"mapping {log_size}", "mapping", "--algorithm", "lz4", "--log-size",
+                               str(log_size), "--folder", FOLDER, "--rounds", str(bench.rounds))
+        name = f"mapped lz4 clusters of {4 << log_size} KiB, a quarter fits"
+        for what, key, against in (("touch of a page at random", "random", "4 KiB"),
+                                   ("scan", "in_order", "128 KiB")):
+            bench.rows.append(Row(f"{name}: {what}", "ns/page", answer[key]["ours"],
+                                  answer[key]["theirs"], f"ClusterFile::read of {against}"))
+
+
+SECTIONS = (("cluster", cluster), ("pager mapping", mapping))

@@ -14,6 +14,7 @@
 #include "bench/io_client.h"
 #include "bench/kernel_bench.h"
 #include "bench/library_bench.h"
+#include "bench/mapping_bench.h"
 #include "bench/memory_bench.h"
 #include "bench/policy_bench.h"
 #include "bench/writeback_bench.h"
@@ -131,8 +132,8 @@ void add_policy(CLI::App& app, Options& options) {
   command->add_option("--round-pages", options.policy.round_pages, "without pauses");
 }
 
-void add_cluster(CLI::App& app, Options& options) {
-  CLI::App* command = app.add_subcommand("cluster", "cluster files against the codec alone");
+void add_cluster(CLI::App& app, Options& options, const char* name, const char* description) {
+  CLI::App* command = app.add_subcommand(name, description);
   add_common(*command, options);
   command->add_option_function<std::string>(
       "--algorithm",
@@ -171,6 +172,7 @@ Result<nlohmann::json> measure(const CLI::App& app, Options& options) {
   if (app.got_subcommand("memory")) return measure_memory(*corpus, options.algorithm);
   if (app.got_subcommand("overhead")) return measure_overhead(*corpus, options.algorithm);
   if (app.got_subcommand("cluster")) return measure_clusters(*corpus, options.cluster);
+  if (app.got_subcommand("mapping")) return measure_mapping(*corpus, options.cluster);
   if (app.got_subcommand("client")) return run_client(*corpus, options.client);
   return measure_after_write(app, *corpus, options);
 }
@@ -190,7 +192,8 @@ int run(int argc, char** argv) {
   add_writeback(app, options);
   add_dedup(app, options);
   add_policy(app, options);
-  add_cluster(app, options);
+  add_cluster(app, options, "cluster", "cluster files against the codec alone");
+  add_cluster(app, options, "mapping", "a mapped cluster file against reads of it");
   CLI11_PARSE(app, argc, argv);
   const auto answer = measure(app, options);
   if (!answer) {

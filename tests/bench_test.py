@@ -154,6 +154,27 @@ class MeasureTest(CorpusTest):
                                                    "/nonexistent"))
 
 
+class ClusterTest(CorpusTest):
+    def test_cluster_files_save_what_f2fs_saves_and_are_gone_afterwards(self):
+        self.keep(neighbour_pages(640))
+        for algorithm in ("lz4", "zstd:3"):
+            answer = self.measure("cluster", "--algorithm", algorithm, "--log-size", "2",
+                                  "--rounds", "2", "--folder", self.folder)
+            self.assertEqual(answer["clusters"], 160)
+            saved = answer["saved_bytes"]
+            # Root slots and one map block; the file system may need a block or two itself.
+            self.assertLess(abs(saved["theirs"] - saved["ours"] - 3 * PAGE_BYTES), 3 * PAGE_BYTES)
+            self.assertGreater(saved["theirs"], 160 * PAGE_BYTES)
+            for job, sides in (("pack_1", ("ours", "theirs", "theirs_written")),
+                               ("pack_2", ("ours", "theirs")), ("cold_read", ("ours", "theirs")),
+                               ("hit", ("ours",))):
+                for side in sides:
+                    self.assertEqual(len(answer[job][side]), 2, (job, side))
+                    self.assertGreater(min(answer[job][side]), 0)
+        self.assertEqual(list(self.folder.glob("uzram-bench-*")), [])
+        self.assertIn("is no algorithm", self.measure("cluster", "--algorithm", "zstd:99"))
+
+
 class AfterWriteTest(CorpusTest):
     def test_the_model_has_the_classes_of_the_kernels_allocator(self):
         model = self.measure("zram-model", "--algorithm", "lz4")

@@ -2,6 +2,7 @@
 #include "cluster/cluster_buffers.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "base/check.h"
@@ -13,6 +14,7 @@ ClusterBuffers::ClusterBuffers(std::size_t cluster_bytes, std::size_t limit_byte
       most_count_(std::max<std::size_t>(2, limit_bytes / cluster_bytes)) {}
 
 ClusterBuffer* ClusterBuffers::find(std::uint64_t cluster) {
+  const MutexLock lock(mutex_);
   const auto found = places_.find(cluster);
   if (found == places_.end()) return nullptr;
   buffers_.splice(buffers_.begin(), buffers_, found->second);
@@ -20,6 +22,7 @@ ClusterBuffer* ClusterBuffers::find(std::uint64_t cluster) {
 }
 
 ClusterBuffer* ClusterBuffers::add(std::uint64_t cluster) {
+  const MutexLock lock(mutex_);
   UZ_CHECK(!places_.contains(cluster));
   if (buffers_.size() < most_count_) {
     buffers_.emplace_front();
@@ -41,6 +44,7 @@ ClusterBuffer* ClusterBuffers::add(std::uint64_t cluster) {
 }
 
 void ClusterBuffers::forget(std::uint64_t cluster) {
+  const MutexLock lock(mutex_);
   const auto found = places_.find(cluster);
   if (found == places_.end()) return;
   buffers_.erase(found->second);
@@ -48,6 +52,7 @@ void ClusterBuffers::forget(std::uint64_t cluster) {
 }
 
 void ClusterBuffers::forget_from(std::uint64_t cluster) {
+  const MutexLock lock(mutex_);
   for (auto it = buffers_.begin(); it != buffers_.end();) {
     if (it->cluster < cluster) {
       ++it;
@@ -58,7 +63,32 @@ void ClusterBuffers::forget_from(std::uint64_t cluster) {
   }
 }
 
+void ClusterBuffers::hide(ClusterBuffer& buffer) {
+  const MutexLock lock(mutex_);
+  buffer.ready_bytes = 0;
+}
+
+void ClusterBuffers::show(ClusterBuffer& buffer, std::size_t ready_bytes) {
+  const MutexLock lock(mutex_);
+  buffer.ready_bytes = ready_bytes;
+}
+
+bool ClusterBuffers::read(std::uint64_t cluster, std::size_t begin, MutableBytes out) {
+  const MutexLock lock(mutex_);
+  const auto found = places_.find(cluster);
+  if (found == places_.end() || found->second->ready_bytes < begin + out.size()) return false;
+  buffers_.splice(buffers_.begin(), buffers_, found->second);
+  std::memcpy(out.data(), &found->second->content[begin], out.size());
+  return true;
+}
+
+std::size_t ClusterBuffers::count() const {
+  const MutexLock lock(mutex_);
+  return buffers_.size();
+}
+
 std::vector<ClusterBuffer*> ClusterBuffers::changed() {
+  const MutexLock lock(mutex_);
   std::vector<ClusterBuffer*> found;
   for (ClusterBuffer& each : buffers_) {
     if (each.has_changed) found.push_back(&each);

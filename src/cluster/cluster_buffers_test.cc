@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 namespace uzram {
 namespace {
 
@@ -31,6 +34,32 @@ TEST(ClusterBuffers, KeepWhatHasChanged) {
   ASSERT_EQ(changed.size(), 2U);
   EXPECT_EQ(changed[0]->cluster, 6U);
   EXPECT_EQ(changed[1]->cluster, 9U);
+}
+
+TEST(ClusterBuffers, GiveAwayNoMoreThanIsShown) {
+  ClusterBuffers buffers(kSmallCluster, 3 * kSmallCluster);
+  ClusterBuffer& buffer = *buffers.add(7);
+  std::fill(buffer.content.begin(), buffer.content.end(), std::byte{5});
+  std::array<std::byte, 10> out{};
+  EXPECT_FALSE(buffers.read(7, 0, out)) << "nothing is ready yet";
+  buffers.show(buffer, 100);
+  EXPECT_TRUE(buffers.read(7, 90, out));
+  EXPECT_EQ(out.back(), std::byte{5});
+  EXPECT_FALSE(buffers.read(7, 91, out));
+  EXPECT_FALSE(buffers.read(8, 0, out));
+  buffers.hide(buffer);
+  EXPECT_FALSE(buffers.read(7, 0, out));
+}
+
+TEST(ClusterBuffers, CountAReadAsUse) {
+  ClusterBuffers buffers(kSmallCluster, 2 * kSmallCluster);
+  buffers.show(*buffers.add(1), kSmallCluster);
+  buffers.show(*buffers.add(2), kSmallCluster);
+  std::array<std::byte, 10> out{};
+  EXPECT_TRUE(buffers.read(1, 0, out));
+  ASSERT_NE(buffers.add(3), nullptr);
+  EXPECT_FALSE(buffers.read(2, 0, out));
+  EXPECT_TRUE(buffers.read(1, 0, out));
 }
 
 TEST(ClusterBuffers, ForgetOnRequest) {

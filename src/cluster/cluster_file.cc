@@ -37,10 +37,10 @@ ClusterFile::ClusterFile(std::unique_ptr<ClusterStorage> storage, const ClusterF
       is_writable_(is_writable),
       limits_(limits),
       options_(root.cluster),
-      root_(root),
+      buffers_(root.cluster.cluster_bytes(), limits.cache_bytes),
       size_bytes_(root.size_bytes),
-      map_(root.depth, root.top),
-      buffers_(root.cluster.cluster_bytes(), limits.cache_bytes) {}
+      root_(root),
+      map_(root.depth, root.top) {}
 
 Result<std::unique_ptr<ClusterFile>> ClusterFile::create(std::unique_ptr<ClusterStorage> storage,
                                                          const ClusterOptions& options,
@@ -76,34 +76,27 @@ Result<void> ClusterFile::make_unpacker() {
   return {};
 }
 
-std::uint64_t ClusterFile::size_bytes() const {
-  const MutexLock lock(mutex_);
-  return size_bytes_;
-}
-
 bool ClusterFile::is_reserved() const {
   const MutexLock lock(mutex_);
   return root_.is_reserved;
 }
 
 std::uint64_t ClusterFile::cluster_count() const {
-  const MutexLock lock(mutex_);
-  return count_of_clusters();
-}
-
-std::uint64_t ClusterFile::count_of_clusters() const {
-  return size_bytes_ / cluster_bytes() + (size_bytes_ % cluster_bytes() != 0 ? 1 : 0);
+  const std::uint64_t size = size_bytes();
+  return size / cluster_bytes() + (size % cluster_bytes() != 0 ? 1 : 0);
 }
 
 std::size_t ClusterFile::used_bytes(std::uint64_t cluster) const {
   const std::uint64_t begin = cluster * cluster_bytes();
-  if (begin >= size_bytes_) return 0;
-  return std::min<std::uint64_t>(cluster_bytes(), size_bytes_ - begin);
+  const std::uint64_t size = size_bytes();
+  if (begin >= size) return 0;
+  return std::min<std::uint64_t>(cluster_bytes(), size - begin);
 }
 
 // When a sync has failed, what was written may not read.
 void ClusterFile::trim_map() {
-  if (!is_broken_) map_.trim(std::max(kLeastMapBytes, limits_.cache_bytes / 4));
+  if (!is_broken_ && cluster_reader_count_ == 0)
+    map_.trim(std::max(kLeastMapBytes, limits_.cache_bytes / 4));
 }
 
 // At least the first `wanted_bytes` of a cluster. Returns: how many there are.
@@ -146,12 +139,13 @@ Result<ClusterBuffer*> ClusterFile::buffer(std::uint64_t cluster, std::size_t wa
   }
   if (wanted_bytes == 0) return found;
   UZ_CHECK(!found->has_changed);
+  buffers_.hide(*found);
   const auto loaded = load(cluster, entry, found->content, wanted_bytes);
   if (!loaded) {
     buffers_.forget(cluster);
     return fail(loaded.error().code);
   }
-  found->ready_bytes = *loaded;
+  buffers_.show(*found, *loaded);
   return found;
 }
 
@@ -177,14 +171,27 @@ Result<void> ClusterFile::read_whole(std::uint64_t cluster, MutableBytes out) {
   return {};
 }
 
+// What is in one buffer, without a wait for what others do. Returns: nullopt when it is not.
+std::optional<std::size_t> ClusterFile::read_buffered(std::uint64_t offset, MutableBytes out) {
+  const std::uint64_t size = size_bytes();
+  if (offset >= size) return std::nullopt;
+  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
+  const std::size_t begin = offset % cluster_bytes();
+  if (out.size() > cluster_bytes() - begin) return std::nullopt;
+  if (!buffers_.read(offset / cluster_bytes(), begin, out)) return std::nullopt;
+  read_end_.store(offset + out.size(), std::memory_order_relaxed);
+  return out.size();
+}
+
 Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
+  if (const auto bytes = read_buffered(offset, out)) return *bytes;
   const MutexLock lock(mutex_);
-  if (offset >= size_bytes_) return std::size_t{0};
-  out = out.first(std::min<std::uint64_t>(out.size(), size_bytes_ - offset));
+  const std::uint64_t size = size_bytes();
+  if (offset >= size) return std::size_t{0};
+  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
   // Who goes on where the last read ended will want the rest of the cluster too; a read from
   // anywhere else unpacks no further than it has to.
-  const bool goes_on = offset == read_end_;
-  read_end_ = offset + out.size();
+  const bool goes_on = offset == read_end_.exchange(offset + out.size(), std::memory_order_relaxed);
   std::size_t done = 0;
   while (done < out.size()) {
     const std::uint64_t cluster = (offset + done) / cluster_bytes();
@@ -203,21 +210,30 @@ Result<std::size_t> ClusterFile::read(std::uint64_t offset, MutableBytes out) {
 
 Result<void> ClusterFile::read_cluster(std::uint64_t cluster, MutableBytes out) {
   UZ_CHECK(out.size() == cluster_bytes());
+  if (buffers_.read(cluster, 0, out)) return {};
   const MutexLock lock(mutex_);
   return read_whole(cluster, out);
 }
 
-void ClusterFile::prepare_cluster_reads(std::uint64_t first, std::uint64_t count) {
+void ClusterFile::begin_cluster_reads(std::uint64_t first, std::uint64_t count) {
   const MutexLock lock(mutex_);
+  ++cluster_reader_count_;
   stored_.resize(cluster_bytes());
-  const std::uint64_t end = std::min(first + count, count_of_clusters());
+  const std::uint64_t end = std::min(first + count, cluster_count());
   for (std::uint64_t each = first / kMapFanout * kMapFanout; each < end; each += kMapFanout)
     (void)map_.find(*storage_, each);
 }
 
+void ClusterFile::end_cluster_reads() {
+  const MutexLock lock(mutex_);
+  UZ_CHECK(cluster_reader_count_ != 0);
+  --cluster_reader_count_;
+}
+
 Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   const MutexLock lock(mutex_);
-  if (offset >= size_bytes_) return size_bytes_;
+  const std::uint64_t size = size_bytes();
+  if (offset >= size) return size;
   const std::uint64_t cluster = offset / cluster_bytes();
   const auto stored = map_.next(*storage_, cluster);
   trim_map();
@@ -226,7 +242,7 @@ Result<std::uint64_t> ClusterFile::next_data(std::uint64_t offset) {
   for (const ClusterBuffer* const each : buffers_.changed()) {
     if (each->cluster >= cluster) next = std::min(next, each->cluster);
   }
-  if (next >= count_of_clusters()) return size_bytes_;
+  if (next >= cluster_count()) return size;
   return std::max(offset, next * cluster_bytes());
 }
 
@@ -270,7 +286,7 @@ Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
       *storage_,
       [&](std::uint64_t cluster, const MapEntry& entry) UZ_REQUIRES(mutex_) -> Result<void> {
         if (entry.kind == EntryKind::Map) return {};
-        const bool is_inside = cluster < count_of_clusters();
+        const bool is_inside = cluster < cluster_count();
         if (!is_inside || !load(cluster, entry, content, content.size())) {
           ++fault_count;
           fault(cluster, 1);
@@ -280,7 +296,7 @@ Result<std::uint64_t> ClusterFile::verify(const Fault& fault,
       },
       [&](std::uint64_t cluster, const MapEntry&) UZ_REQUIRES(mutex_) {
         ++fault_count;
-        fault(cluster, count_of_clusters() - std::min(cluster, count_of_clusters()));
+        fault(cluster, cluster_count() - std::min(cluster, cluster_count()));
       });
   if (!walked) return fail(walked.error().code);
   return fault_count;

@@ -10,9 +10,11 @@
 //          opened for reading; EFBIG; ENOSPC and others of the storage: what was there before is
 //          still there, in memory and in the file. A sync that the storage fails ends writing: EIO
 //          from then on; reads go on, and the next one who opens the file sees the last whole sync.
-// Threads: any, at once; each call happens as a whole, one after the other, and may block for as
-//          long as others read, pack and sync. What visit_clusters and verify call must not use the
-//          file. Packing uses as many threads as the limits say, which end with each call.
+// Threads: any, at once. Reads of unpacked clusters in memory wait for nobody. Every other call
+//          happens as a whole, one after the other, and may block for as long as others read, pack
+//          and sync; a read beside a change may see a part of it. What visit_clusters and verify
+//          call must not use the file. Packing uses as many threads as the limits say, which end
+//          with each call.
 // Owns:    its storage. What was not synced when it is destroyed is lost.
 // Laws:    3: nothing that the last synced root reaches is written over.
 // Proof:   cluster_file_test.cc, cluster_file_crash_test.cc (a crash at every write, with any part
@@ -20,6 +22,7 @@
 //          cluster_file_fuzz.cc.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +39,8 @@
 namespace uzram {
 
 struct ClusterFileLimits {
-  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB.
+  // Of unpacked clusters. Map blocks that have not changed may take a quarter of it, or 256 KiB;
+  // begin_cluster_reads goes beyond that.
   std::size_t cache_bytes = std::size_t{8} << 20;
   unsigned thread_count = 1;
 };
@@ -58,7 +62,9 @@ class ClusterFile {
   [[nodiscard]] static Result<std::unique_ptr<ClusterFile>> open(
       std::unique_ptr<ClusterStorage> storage, StorageMode mode, const ClusterFileLimits& limits);
 
-  [[nodiscard]] std::uint64_t size_bytes() const;
+  [[nodiscard]] std::uint64_t size_bytes() const {
+    return size_bytes_.load(std::memory_order_acquire);
+  }
   [[nodiscard]] const ClusterOptions& options() const { return options_; }
   [[nodiscard]] std::uint64_t cluster_count() const;
   [[nodiscard]] bool is_writable() const { return is_writable_; }
@@ -69,12 +75,14 @@ class ClusterFile {
   [[nodiscard]] Result<std::uint64_t> next_data(std::uint64_t offset);
   // Returns: how many bytes there were, less than asked for at the end only.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, MutableBytes out);
-  // A whole cluster, with zeros behind the end of the content. Allocates nothing, wherever
-  // prepare_cluster_reads has seen the map. Requires: `out` has the cluster's size.
+  // A whole cluster, with zeros behind the end of the content. Allocates nothing between
+  // begin_cluster_reads of it and the end. Requires: `out` has the cluster's size.
   [[nodiscard]] Result<void> read_cluster(std::uint64_t cluster, MutableBytes out);
-  // Reads the map of these clusters, and makes what unpacking needs. What is damaged, or cannot be
-  // read, is left to who reads it.
-  void prepare_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Reads the map of these clusters, keeps all of it that was read until the end, and makes what
+  // unpacking needs. What is damaged, or cannot be read, is left to who reads it.
+  void begin_cluster_reads(std::uint64_t first, std::uint64_t count);
+  // Requires: one for each begin.
+  void end_cluster_reads();
   // What is between the end and `offset` becomes zeros. After an error, parts of it may be there.
   // Long writes are packed and written at once, from where they are.
   [[nodiscard]] Result<void> write(std::uint64_t offset, ConstBytes bytes);
@@ -115,6 +123,7 @@ class ClusterFile {
               bool is_writable, const ClusterFileLimits& limits);
 
   Result<void> make_unpacker() UZ_EXCLUDES(mutex_);
+  std::optional<std::size_t> read_buffered(std::uint64_t offset, MutableBytes out);
   Result<void> begin_change() UZ_REQUIRES(mutex_);
   Result<void> take_used_blocks() UZ_REQUIRES(mutex_);
   Result<ClusterBuffer*> buffer(std::uint64_t cluster, std::size_t wanted_bytes)
@@ -149,9 +158,9 @@ class ClusterFile {
   Result<void> top_up_reserve() UZ_REQUIRES(mutex_);
 
   [[nodiscard]] std::size_t cluster_bytes() const { return options_.cluster_bytes(); }
-  [[nodiscard]] std::uint64_t count_of_clusters() const UZ_REQUIRES(mutex_);
+  void grow_to(std::uint64_t size_bytes) UZ_REQUIRES(mutex_);
   // How many bytes of the content a cluster has.
-  [[nodiscard]] std::size_t used_bytes(std::uint64_t cluster) const UZ_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t used_bytes(std::uint64_t cluster) const;
 
   // Constant after construction.
   const std::unique_ptr<ClusterStorage> storage_;
@@ -159,14 +168,18 @@ class ClusterFile {
   const ClusterFileLimits limits_;
   const ClusterOptions options_;
 
+  // Synchronize themselves: what reads without mutex_ uses.
+  ClusterBuffers buffers_;  // Its owner is who holds mutex_.
+  // Changes with mutex_ held, to more after the content is there: release and acquire.
+  std::atomic<std::uint64_t> size_bytes_;
+  std::atomic<std::uint64_t> read_end_ = 0;  // Where the last read ended. Only a hint: relaxed.
+
   mutable Mutex mutex_;
   // Guarded by mutex_.
   ClusterFileRoot root_ UZ_GUARDED_BY(mutex_);  // The newest one in the storage.
-  std::uint64_t size_bytes_ UZ_GUARDED_BY(mutex_);
   ClusterMap map_ UZ_GUARDED_BY(mutex_);
-  ClusterBuffers buffers_ UZ_GUARDED_BY(mutex_);
+  std::size_t cluster_reader_count_ UZ_GUARDED_BY(mutex_) = 0;  // Who need the map as it is.
   std::optional<ClusterUnpacker> unpacker_ UZ_GUARDED_BY(mutex_);
-  std::uint64_t read_end_ UZ_GUARDED_BY(mutex_) = 0;  // Where the last read ended.
   // Blocks that were read to be unpacked.
   std::vector<std::byte> stored_ UZ_GUARDED_BY(mutex_);
 

@@ -56,6 +56,39 @@ TEST_F(ClusterFileAllocation, DoesNotHappenInWritesToBuffers) {
   EXPECT_EQ(allocation_count, before);
 }
 
+// Others who read and write meanwhile do not take the map away: without a begin they would, here.
+TEST_F(ClusterFileAllocation, DoesNotHappenInReadsOfWholeClustersBetweenBeginAndEnd) {
+  constexpr std::uint64_t kMapBlocks = 100;  // 600 KB of them.
+  constexpr std::uint64_t kSpread = kMapFanout * kClusterBytes;
+  const auto disk = std::make_shared<MemoryDisk>();
+  const ClusterFileLimits limits{.cache_bytes = 0};
+  const auto file = ClusterFile::create(std::make_unique<MemoryStorage>(disk), {}, limits).value();
+  const ContentBytes cluster = content_of(PageKind::Text, kClusterBytes);
+  for (std::uint64_t i = 0; i < kMapBlocks; ++i) ASSERT_TRUE(file->write(i * kSpread, cluster));
+  ASSERT_TRUE(file->write(kMapBlocks * kSpread, ConstBytes(cluster).first(100)));
+  ASSERT_TRUE(file->sync());
+  const auto allocations_of_reads = [&](std::uint64_t others) {
+    std::array<std::byte, 1> byte;
+    for (std::uint64_t i = 0; i < kMapBlocks; ++i)
+      EXPECT_TRUE(file->read((i * others % kMapBlocks) * kSpread, byte));
+    EXPECT_TRUE(file->write(0, cluster));
+    EXPECT_TRUE(file->sync());
+    ContentBytes seen(kClusterBytes);
+    const std::size_t before = allocation_count;
+    for (std::uint64_t i = 0; i <= kMapBlocks; ++i) {
+      EXPECT_TRUE(file->read_cluster(i * kMapFanout, seen));
+      EXPECT_EQ(seen == cluster, i < kMapBlocks);
+    }
+    EXPECT_TRUE(std::equal(seen.begin(), seen.begin() + 100, cluster.begin()));
+    EXPECT_EQ(seen[100], std::byte{0});
+    return allocation_count - before;
+  };
+  file->begin_cluster_reads(0, kMapBlocks * kMapFanout + 1);
+  EXPECT_EQ(allocations_of_reads(7), 0U);
+  file->end_cluster_reads();
+  EXPECT_GT(allocations_of_reads(7), 0U);
+}
+
 TEST_F(ClusterFileAllocation, IsSeenWhenAFileIsMade) {
   const std::size_t before = allocation_count;
   const auto file = file_of(2);

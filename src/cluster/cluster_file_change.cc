@@ -56,7 +56,7 @@ Result<std::size_t> ClusterFile::write_whole(std::uint64_t offset, ConstBytes by
   }
   auto written = write_clusters(pending, [&](const PendingCluster& done) UZ_REQUIRES(mutex_) {
     buffers_.forget(done.cluster);
-    size_bytes_ = std::max(size_bytes_, (done.cluster + 1) * cluster_bytes());
+    grow_to((done.cluster + 1) * cluster_bytes());
   });
   if (!written) return fail(written.error().code);
   return count * cluster_bytes();
@@ -72,13 +72,18 @@ Result<std::size_t> ClusterFile::write_in_cluster(std::uint64_t offset, ConstByt
   const bool needs_content = begin != 0 || end < used_bytes(cluster);
   const auto found = buffer(cluster, needs_content ? cluster_bytes() : 0);
   if (!found) return fail(found.error().code);
+  buffers_.hide(**found);
   std::vector<std::byte>& content = (*found)->content;
   std::memcpy(&content[begin], bytes.data(), part_bytes);
   if (!needs_content) std::memset(content.data() + end, 0, content.size() - end);
-  (*found)->ready_bytes = cluster_bytes();
+  buffers_.show(**found, cluster_bytes());
   (*found)->has_changed = true;
-  size_bytes_ = std::max(size_bytes_, offset + part_bytes);
+  grow_to(offset + part_bytes);
   return part_bytes;
+}
+
+void ClusterFile::grow_to(std::uint64_t size_bytes) {
+  if (size_bytes > this->size_bytes()) size_bytes_.store(size_bytes, std::memory_order_release);
 }
 
 // Zeros in a part of a cluster; a hole stays one.
@@ -90,7 +95,9 @@ Result<void> ClusterFile::clear_part(std::uint64_t cluster, std::size_t begin, s
   }
   const auto found = buffer(cluster, cluster_bytes());
   if (!found) return fail(found.error().code);
+  buffers_.hide(**found);
   std::memset(&(*found)->content[begin], 0, bytes);
+  buffers_.show(**found, cluster_bytes());
   (*found)->has_changed = true;
   return {};
 }
@@ -99,7 +106,7 @@ Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
   const MutexLock lock(mutex_);
   if (size_bytes > kMostContentBytes) return fail(EFBIG);
   if (auto begun = begin_change(); !begun) return begun;
-  if (size_bytes < size_bytes_) {
+  if (size_bytes < this->size_bytes()) {
     const std::uint64_t cluster = size_bytes / cluster_bytes();
     const std::size_t kept_bytes = size_bytes % cluster_bytes();
     if (kept_bytes != 0) {
@@ -113,7 +120,7 @@ Result<void> ClusterFile::truncate(std::uint64_t size_bytes) {
     if (!cut) return cut;
     buffers_.forget_from(first_gone);
   }
-  size_bytes_ = size_bytes;
+  size_bytes_.store(size_bytes, std::memory_order_release);
   return {};
 }
 
@@ -132,8 +139,8 @@ Result<void> ClusterFile::punch_cluster(std::uint64_t cluster) {
 Result<void> ClusterFile::punch(std::uint64_t offset, std::uint64_t bytes) {
   const MutexLock lock(mutex_);
   if (auto begun = begin_change(); !begun) return begun;
-  if (offset >= size_bytes_) return {};
-  const std::uint64_t end = offset + std::min(bytes, size_bytes_ - offset);
+  if (offset >= size_bytes()) return {};
+  const std::uint64_t end = offset + std::min(bytes, size_bytes() - offset);
   while (offset < end) {
     const std::uint64_t cluster = offset / cluster_bytes();
     const std::size_t begin = offset % cluster_bytes();

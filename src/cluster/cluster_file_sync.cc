@@ -33,7 +33,7 @@ Result<void> ClusterFile::take_used_blocks() {
 Result<void> ClusterFile::write_root() {
   ClusterFileRoot next = root_;
   ++next.generation;
-  next.size_bytes = size_bytes_;
+  next.size_bytes = size_bytes();
   next.depth = map_.depth();
   next.top = map_.top();
   std::array<std::byte, kPageBytes> slot;
@@ -58,7 +58,7 @@ Result<void> ClusterFile::make_safe() {
   if (!is_writable_ || !free_) return {};
   if (is_broken_) return fail(EIO);
   if (auto flushed = write_changed(); !flushed) return flushed;
-  if (!map_.has_changed() && size_bytes_ == root_.size_bytes) return {};
+  if (!map_.has_changed() && size_bytes() == root_.size_bytes) return {};
   auto written = map_.write_changed(
       *storage_, [&]() UZ_REQUIRES(mutex_) { return free_->take(1); },
       [&](const MapEntry& entry) UZ_REQUIRES(mutex_) { drop(entry); });

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 
 #include "cluster/cluster_file_fixture.h"
@@ -32,6 +33,12 @@ void use_stretch(ClusterFile& file, std::size_t owner, MutableBytes plain, int s
     ContentBytes read(kStretchBytes);
     ASSERT_EQ(file.read(base, read), read.size());
     ASSERT_TRUE(std::equal(read.begin(), read.end(), plain.begin())) << owner << " " << step;
+    read.resize(500);
+    for (int i = 0; i < 10; ++i) {
+      const std::size_t at = random.below(kStretchBytes - read.size());
+      ASSERT_EQ(file.read(base + at, read), read.size());
+      ASSERT_TRUE(std::equal(read.begin(), read.end(), &plain[at])) << owner << " " << step;
+    }
   }
 }
 
@@ -46,6 +53,65 @@ void look_and_sync(ClusterFile& file, const std::atomic<bool>& is_done) {
     ASSERT_TRUE(file.flush());
     std::this_thread::yield();
   }
+}
+
+// Stands in the way of the storage's next change until it is let go; not for ever, so that a test
+// that fails ends.
+class Barrier {
+ public:
+  void stand() {
+    const MutexLock lock(mutex_);
+    is_reached_ = true;
+    changed_.notify_all();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!is_open_ && std::chrono::steady_clock::now() < end)
+      changed_.wait_for(mutex_, std::chrono::seconds(1));
+    was_opened_ = is_open_;
+    is_open_ = true;
+  }
+  void wait_until_reached() {
+    const MutexLock lock(mutex_);
+    while (!is_reached_) changed_.wait(mutex_);
+  }
+  void open() {
+    const MutexLock lock(mutex_);
+    is_open_ = true;
+    changed_.notify_all();
+  }
+  // Whether somebody did, while it was in the way.
+  bool was_opened() {
+    const MutexLock lock(mutex_);
+    return was_opened_;
+  }
+
+ private:
+  Mutex mutex_;
+  ConditionVariable changed_;
+  bool is_reached_ UZ_GUARDED_BY(mutex_) = false;
+  bool is_open_ UZ_GUARDED_BY(mutex_) = false;
+  bool was_opened_ UZ_GUARDED_BY(mutex_) = false;
+};
+
+TEST(ClusterFileThread, ReadsFromBuffersWhileAnotherWrites) {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto file = ClusterFile::create(std::make_unique<MemoryStorage>(disk), {}, {}).value();
+  const ContentBytes content = content_of(PageKind::Text, 100'000);
+  ASSERT_TRUE(file->write(0, content));
+  Barrier barrier;
+  disk->before_change = [&] { barrier.stand(); };
+  std::thread other([&] { EXPECT_TRUE(file->sync()); });
+  barrier.wait_until_reached();
+  ContentBytes part(5000);
+  EXPECT_EQ(file->size_bytes(), content.size());
+  EXPECT_EQ(file->read(20'000, part), part.size());
+  EXPECT_TRUE(std::equal(part.begin(), part.end(), content.begin() + 20'000));
+  ContentBytes cluster(file->options().cluster_bytes());
+  EXPECT_TRUE(file->read_cluster(1, cluster));
+  EXPECT_TRUE(std::equal(cluster.begin(), cluster.end(),
+                         content.begin() + static_cast<std::ptrdiff_t>(cluster.size())));
+  barrier.open();
+  other.join();
+  EXPECT_TRUE(barrier.was_opened()) << "the reads waited for the write";
 }
 
 TEST(ClusterFileThread, GivesEachOwnerWhatItWroteLast) {

@@ -32,7 +32,6 @@ PackingTeam::PackingTeam(std::vector<ClusterPacker> packers, std::size_t chunk_c
       packers_(std::move(packers)),
       chunks_(packers_.size() == 1 ? 1 : 2 * packers_.size()) {
   for (Chunk& chunk : chunks_) {
-    chunk.room.resize(chunk_clusters * packers_.front().options().cluster_bytes());
     chunk.clusters.reserve(chunk_clusters);
     free_.push_back(&chunk);
   }
@@ -84,7 +83,15 @@ PackingTeam::Chunk* PackingTeam::take_chunk() {
 }
 
 void PackingTeam::pack(ClusterPacker& packer, Chunk& chunk) {
-  MutableBytes room = chunk.room;
+  const auto whole_count = static_cast<std::size_t>(
+      std::count_if(chunk.pending.begin(), chunk.pending.end(),
+                    [](const PendingCluster& each) { return each.is_whole; }));
+  const std::size_t needed_bytes = whole_count * packer.options().cluster_bytes();
+  if (chunk.room_bytes < needed_bytes) {
+    chunk.room = std::make_unique_for_overwrite<std::byte[]>(needed_bytes);
+    chunk.room_bytes = needed_bytes;
+  }
+  MutableBytes room(chunk.room.get(), chunk.room_bytes);
   chunk.clusters.clear();
   for (const PendingCluster& pending : chunk.pending) {
     UZ_CHECK(!pending.content.empty());

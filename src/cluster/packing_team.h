@@ -8,7 +8,8 @@
 // Shapes:  a chunk is 128 KiB of content, or one cluster: more would not stay in the processor's
 //          cache until it is written, less costs calls of the system.
 // Threads: run, by one caller at a time. Its helpers end before it returns.
-// Memory:  a packer for each thread; two chunks' room for each of several threads.
+// Memory:  a packer for each thread; when whole clusters come, room for a chunk, or for two of each
+//          of several threads.
 // Proof:   packing_team_test.cc.
 #pragma once
 
@@ -49,7 +50,9 @@ class PackingTeam {
 
  private:
   struct Chunk {
-    std::vector<std::byte> room;
+    // Made when it is needed first: what a small file writes is raw.
+    std::unique_ptr<std::byte[]> room;
+    std::size_t room_bytes = 0;
     std::vector<PackedCluster> clusters;
     std::span<const PendingCluster> pending;
   };

@@ -31,7 +31,7 @@ Result<std::unique_ptr<ClusterMapping>> ClusterMapping::create(std::shared_ptr<C
   auto unwritten = SparseArray<std::atomic<std::uint64_t>>::create(
       is_shared ? cluster_count / kMaskBits + 1 : 0);
   if (!unwritten) return tl::unexpected(unwritten.error());
-  file->prepare_cluster_reads(offset / cluster_bytes, cluster_count);
+  file->begin_cluster_reads(offset / cluster_bytes, cluster_count);
   return std::unique_ptr<ClusterMapping>(
       new ClusterMapping(std::move(file), offset, page_count, sharing, std::move(*read_buffer),
                          std::move(*write_buffer), std::move(*unwritten)));
@@ -50,6 +50,8 @@ ClusterMapping::ClusterMapping(std::shared_ptr<ClusterFile> file, std::uint64_t 
       unwritten_(std::move(unwritten)),
       write_buffer_(std::move(write_buffer)),
       read_buffer_(std::move(read_buffer)) {}
+
+ClusterMapping::~ClusterMapping() { file_->end_cluster_reads(); }
 
 bool ClusterMapping::collides_with(const ClusterMapping& other) const {
   return is_shared_ && other.is_shared_ && file_ == other.file_ &&

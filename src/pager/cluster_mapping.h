@@ -36,6 +36,9 @@ class ClusterMapping {
                                                         std::uint64_t offset,
                                                         std::uint64_t page_count,
                                                         MapSharing sharing);
+  ~ClusterMapping();
+  ClusterMapping(const ClusterMapping&) = delete;
+  ClusterMapping& operator=(const ClusterMapping&) = delete;
   // Says where the region is. Requires: once, before anybody uses it.
   void place_at(std::uint64_t first_page) {
     first_page_.store(first_page, std::memory_order_relaxed);

@@ -34,6 +34,13 @@ struct TestClusterFile {
     EXPECT_TRUE(file->write(0, content).has_value());
     EXPECT_TRUE(file->sync().has_value());
   }
+  // With buffers for two clusters only, so that writes go to the disk at once.
+  void open_again_without_cache() {
+    auto opened = ClusterFile::open(std::make_unique<MemoryStorage>(disk), StorageMode::Write,
+                                    {.cache_bytes = 0, .thread_count = 1});
+    EXPECT_TRUE(opened.has_value());
+    if (opened) file = std::move(*opened);
+  }
   // Whether a page of the file is this one, now.
   [[nodiscard]] bool has_page(std::uint64_t page, std::uint64_t seed) const {
     std::array<std::byte, kPageBytes> content{};

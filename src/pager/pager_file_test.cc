@@ -249,10 +249,7 @@ TEST_P(PagerFile, WhatAFileDoesNotTakeStaysInMemory) {
   constexpr std::uint64_t kPages = 256;
   TestClusterFile mapped;
   mapped.fill(kPages);
-  auto opened = ClusterFile::open(std::make_unique<MemoryStorage>(mapped.disk), StorageMode::Write,
-                                  {.cache_bytes = 0, .thread_count = 1});
-  ASSERT_TRUE(opened);
-  mapped.file = std::move(*opened);
+  mapped.open_again_without_cache();
   UZ_MAKE_PAGER(*this, alone());
   std::byte* const start = map(mapped, kPages, MapSharing::Shared);
   mapped.disk->most_bytes = 0;
@@ -421,6 +418,37 @@ TEST_P(PagerFile, AChildHasACopyOfWhatWasMapped) {
   ASSERT_EQ(sync(start, 100), 0);
   EXPECT_EQ(pager().stats().written_back_pages, 10U) << "what came for the child has not changed";
   EXPECT_TRUE(mapped.has_page(50, 50));
+}
+
+// Without faults: what is pinned for writing can be written, also after a write-back that failed.
+TEST(PagerFileExplicit, IsUsedWhileItIsPinned) {
+  PagerFixture fixture;
+  TestClusterFile mapped;
+  mapped.fill(16);
+  mapped.open_again_without_cache();
+  UZ_MAKE_PAGER(fixture, PagerFixture::config_of(PagerBackend::Explicit));
+  Pager& pager = fixture.pager();
+  const auto made = pager.map_cluster_file(mapped.file, 0, 16 * kPageBytes, MapSharing::Shared);
+  ASSERT_TRUE(made);
+  std::byte* const start = *made;
+  const auto write = [&](std::uint64_t seed) {
+    ASSERT_EQ(errno_of(pager.pin(start, 16 * kPageBytes)), 0);
+    PagerFixture::fill(start, 16, seed);
+    ASSERT_EQ(errno_of(pager.unpin(start, 16 * kPageBytes)), 0);
+  };
+  write(100);
+  mapped.disk->most_bytes = 0;
+  EXPECT_EQ(errno_of(pager.sync(start, 16 * kPageBytes)), ENOSPC);
+  EXPECT_GT(pager.stats().failed_write_backs, 0U);
+  write(200);
+  mapped.disk->most_bytes = ~std::uint64_t{0};
+  ASSERT_EQ(errno_of(pager.sync(start, 16 * kPageBytes)), 0);
+  for (std::uint64_t page = 0; page < 16; ++page) EXPECT_TRUE(mapped.has_page(page, 200 + page));
+  ASSERT_EQ(errno_of(pager.page_out(start, 16 * kPageBytes)), 0);
+  ASSERT_EQ(errno_of(pager.pin(start, 16 * kPageBytes, false)), 0);
+  EXPECT_EQ(PagerFixture::first_wrong(start, 16, 200), 16U);
+  ASSERT_EQ(errno_of(pager.unpin(start, 16 * kPageBytes)), 0);
+  pager.check_invariants();
 }
 
 // A cluster file in the file system, gone with the test.
