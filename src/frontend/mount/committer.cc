@@ -8,14 +8,14 @@ namespace {
 
 constexpr std::chrono::seconds kClosedDelay{5};
 constexpr std::chrono::seconds kOpenDelay{30};
-constexpr std::size_t kMostClosed = 256;
-
-bool may_succeed_later(int code) { return code == ENOSPC || code == EDQUOT; }
 
 }  // namespace
 
-Committer::Committer(Commit commit, Hold hold, Hold let_go)
-    : commit_(std::move(commit)), hold_(std::move(hold)), let_go_(std::move(let_go)) {}
+Committer::Committer(std::size_t most_closed, Commit commit, Hold hold, Hold let_go)
+    : most_closed_(most_closed),
+      commit_(std::move(commit)),
+      hold_(std::move(hold)),
+      let_go_(std::move(let_go)) {}
 
 Committer::~Committer() {
   {
@@ -53,7 +53,7 @@ void Committer::note_close(Inode& inode) {
     }
     if (!waiting.is_closed) ++closed_count_;
     waiting.is_closed = true;
-    if (closed_count_ > kMostClosed) other = take_closed_one();
+    if (closed_count_ > most_closed_) other = take_closed_one();
     changed_.notify_one();
   }
   if (other != nullptr) static_cast<void>(commit_one(*other));

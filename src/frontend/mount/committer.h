@@ -3,14 +3,15 @@
 //
 // What:    a thread that commits files some time after they changed: soon once nobody has them
 //          open, otherwise later. Not here: what a commit is (regular_file.h).
-// Shapes:  5 seconds after the last close, 30 after the first change that is not committed. Of more
-//          than 256 closed files with changes one is committed at once, by whoever closed the last.
+// Shapes:  5 seconds after the last close, 30 after the first change that is not committed. When
+//          too many closed files have changes, one is committed by whoever closed the last.
 // Errors:  a file whose commit fails for lack of space is tried again; all others keep the error
 //          for whoever uses them next.
 // Threads: any. A file is held in the table while it is waiting here.
 // Proof:   regular_file_thread_test.cc, tests/mount.
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -23,6 +24,9 @@ namespace uzram {
 
 class Inode;
 
+// Whether a commit that failed so may succeed when somebody has made room.
+[[nodiscard]] inline bool may_succeed_later(int code) { return code == ENOSPC || code == EDQUOT; }
+
 class Committer {
  public:
   // Commits a file and closes what nobody uses.
@@ -30,7 +34,7 @@ class Committer {
   // The file is needed from now on, and no longer.
   using Hold = std::function<void(Inode&)>;
 
-  Committer(Commit commit, Hold hold, Hold let_go);
+  Committer(std::size_t most_closed, Commit commit, Hold hold, Hold let_go);
   ~Committer();
   Committer(const Committer&) = delete;
   Committer& operator=(const Committer&) = delete;
@@ -59,6 +63,7 @@ class Committer {
   Result<void> commit_one(Inode& inode);
   void wait_again(Inode& inode);
 
+  const std::size_t most_closed_;
   const Commit commit_;
   const Hold hold_;
   const Hold let_go_;

@@ -29,6 +29,8 @@ struct MountOptions {
   // Of decompressed content, for each file that is open.
   std::size_t cache_bytes = kPlainCacheBytes;
   unsigned thread_count = 1;  // That pack a file.
+  // With changes that are not safe yet.
+  std::size_t most_closed_files = 256;
 
   static constexpr std::size_t kPlainCacheBytes = std::size_t{4} << 20;
   static constexpr std::size_t kCompressCacheBytes = std::size_t{32} << 20;

@@ -324,7 +324,10 @@ Result<void> RegularFile::commit_in_background() {
   // An open one may still grow: while it is small, memory holds it as it would any change.
   if (state_ == FileState::Young && has_changes_) done = settle();
   if (!done) error_ = done.error().code;
-  if (open_count_ == 0 && !has_changes_) forget();
+  if (open_count_ != 0) return done;
+  // What can never be made safe is given up: the next one to open it finds the last commit.
+  if (!done && !may_succeed_later(done.error().code)) has_changes_ = false;
+  if (!has_changes_) forget();
   return done;
 }
 

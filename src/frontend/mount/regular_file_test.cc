@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/mount/regular_file.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "frontend/mount/volume_fixture.h"
@@ -171,6 +173,45 @@ TEST_F(RegularFileTest, KeepsNothingThatNoNameLeadsTo) {
   inode.file->close(true);
   ASSERT_TRUE(volume_->committer().commit_all());
   EXPECT_FALSE(inode.file->drop_if_gone()) << "nothing is left to drop";
+}
+
+// No file can be written behind this many bytes: a storage that fails.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    handler_ = ::signal(SIGXFSZ, SIG_IGN);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int) = SIG_DFL;
+};
+
+TEST_F(RegularFileTest, GivesUpWhatCanNeverBeSafeAndTellsTheNextOne) {
+  const std::string content = text(100'000);
+  RegularFile& file = create("a");
+  ASSERT_TRUE(file.write(0, bytes_of(content)));
+  ASSERT_TRUE(file.sync());
+  ASSERT_TRUE(file.write(0, bytes_of("new")));
+  {
+    const FileSizeLimit limit(kPageBytes);
+    file.close(true);
+    EXPECT_FALSE(volume_->committer().commit_all());
+  }
+  ASSERT_TRUE(file.open(true));
+  EXPECT_EQ(content_of(file), content);
+  EXPECT_EQ(file.flush().error().code, EFBIG);
+  EXPECT_TRUE(file.flush()) << "it is told once";
+  file.close(true);
 }
 
 TEST_F(RegularFileTest, MovesItsBytesWithoutMovingItsTimes) {

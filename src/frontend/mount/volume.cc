@@ -51,9 +51,11 @@ Volume::Volume(FileDescriptor top, std::string directory, MountOptions options)
       inodes_([this](Inode& inode) {
         if (inode.is_regular()) inode.file = std::make_unique<RegularFile>(*this, inode);
       }),
-      committer_([](Inode& inode) { return inode.file->commit_in_background(); },
-                 [this](Inode& inode) { inodes_.hold(inode); },
-                 [this](Inode& inode) { inodes_.let_go(inode); }) {}
+      committer_(
+          options_.most_closed_files,
+          [](Inode& inode) { return inode.file->commit_in_background(); },
+          [this](Inode& inode) { inodes_.hold(inode); },
+          [this](Inode& inode) { inodes_.let_go(inode); }) {}
 
 Volume::~Volume() = default;
 
