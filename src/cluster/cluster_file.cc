@@ -50,9 +50,10 @@ Result<std::unique_ptr<ClusterFile>> ClusterFile::create(std::unique_ptr<Cluster
   root.cluster = options;
   std::array<std::byte, kPageBytes> slot;
   store_root(slot, root);
+  // In this order, what is there is a cluster file from its first bytes on.
+  if (auto written = storage->write(0, slot); !written) return fail(written.error().code);
   if (auto sized = storage->set_size(kRootSlots * kPageBytes); !sized)
     return fail(sized.error().code);
-  if (auto written = storage->write(0, slot); !written) return fail(written.error().code);
   if (auto synced = storage->sync(); !synced) return fail(synced.error().code);
   return open(std::move(storage), StorageMode::Write, limits);
 }
