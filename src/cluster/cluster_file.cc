@@ -11,22 +11,12 @@ namespace {
 
 constexpr std::size_t kLeastMapBytes = std::size_t{256} << 10;
 
-// The newest root; damage in one slot leaves the other.
-Result<ClusterFileRoot> newest_root(const ClusterStorage& storage) {
-  std::optional<ClusterFileRoot> newest;
-  int code = EBADMSG;
-  for (std::uint64_t slot = 0; slot < kRootSlots; ++slot) {
-    std::array<std::byte, kPageBytes> block;
-    const auto size = storage.size_bytes();
-    if (!size) return fail(size.error().code);
-    if (*size < (slot + 1) * kPageBytes) break;
-    if (auto got = storage.read(slot * kPageBytes, block); !got) return fail(got.error().code);
-    const auto root = load_root(block);
-    if (!root && root.error().code != EBADMSG) code = root.error().code;
-    if (root && (!newest || root->generation > newest->generation)) newest = *root;
-  }
-  if (code == EPROTONOSUPPORT || !newest) return fail(code);
-  return *newest;
+Result<ClusterFileRoot> read_root(const ClusterStorage& storage) {
+  const auto size = storage.size_bytes();
+  if (!size) return fail(size.error().code);
+  std::vector<std::byte> first_bytes(std::min<std::uint64_t>(*size, kRootsBytes));
+  if (auto got = storage.read(0, first_bytes); !got) return fail(got.error().code);
+  return newest_root(first_bytes);
 }
 
 }  // namespace
@@ -61,7 +51,7 @@ Result<std::unique_ptr<ClusterFile>> ClusterFile::create(std::unique_ptr<Cluster
 Result<std::unique_ptr<ClusterFile>> ClusterFile::open(std::unique_ptr<ClusterStorage> storage,
                                                        StorageMode mode,
                                                        const ClusterFileLimits& limits) {
-  const auto root = newest_root(*storage);
+  const auto root = read_root(*storage);
   if (!root) return fail(root.error().code);
   std::unique_ptr<ClusterFile> file(
       new ClusterFile(std::move(storage), *root, mode != StorageMode::Read, limits));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "cluster/f2fs_checksum.h"
 #include "cluster/little_endian.h"
@@ -115,6 +116,18 @@ Result<ClusterFileRoot> load_root(PageView slot) {
     return fail(EBADMSG);
   }
   return root;
+}
+
+Result<ClusterFileRoot> newest_root(ConstBytes first_bytes) {
+  std::optional<ClusterFileRoot> newest;
+  first_bytes = first_bytes.first(std::min(first_bytes.size(), kRootsBytes));
+  for (; first_bytes.size() >= kPageBytes; first_bytes = first_bytes.subspan(kPageBytes)) {
+    const auto root = load_root(first_bytes.first<kPageBytes>());
+    if (!root && root.error().code != EBADMSG) return root;
+    if (root && (!newest || root->generation > newest->generation)) newest = *root;
+  }
+  if (!newest) return fail(EBADMSG);
+  return *newest;
 }
 
 std::uint32_t entry_checksum(std::uint64_t first_cluster, ConstBytes blocks) {

@@ -56,6 +56,10 @@ inline constexpr std::size_t kRootMagicBytes = 8;
 
 void store_root(PageBuffer slot, const ClusterFileRoot& root);
 [[nodiscard]] Result<ClusterFileRoot> load_root(PageView slot);
+inline constexpr std::size_t kRootsBytes = kRootSlots * kPageBytes;
+// Of a file's first kRootsBytes, or of fewer: damage in one slot leaves the other. Errors: as
+// load_root; a higher version in either.
+[[nodiscard]] Result<ClusterFileRoot> newest_root(ConstBytes first_bytes);
 
 // The checksum of what an entry names; `first_cluster` is the first one that it covers.
 [[nodiscard]] std::uint32_t entry_checksum(std::uint64_t first_cluster, ConstBytes blocks);

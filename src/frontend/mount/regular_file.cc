@@ -43,19 +43,13 @@ Result<bool> is_cluster_file(int file) {
   return static_cast<std::size_t>(got) == first.size() && has_root_magic(first);
 }
 
-// The size of the content of a cluster file, from its newest root.
+// The size of the content of a cluster file; nothing of a damaged one can be read.
 Result<std::uint64_t> content_bytes(int file) {
-  std::optional<ClusterFileRoot> newest;
-  for (std::size_t slot = 0; slot < kRootSlots; ++slot) {
-    std::array<std::byte, kPageBytes> block;
-    const ssize_t got =
-        ::pread(file, block.data(), block.size(), static_cast<off_t>(slot * kPageBytes));
-    if (got < 0) return fail_errno();
-    if (got != static_cast<ssize_t>(block.size())) break;
-    const auto root = load_root(block);
-    if (root && (!newest || root->generation > newest->generation)) newest = *root;
-  }
-  return newest ? newest->size_bytes : 0;
+  std::array<std::byte, kRootsBytes> first_bytes;
+  const ssize_t got = ::pread(file, first_bytes.data(), first_bytes.size(), 0);
+  if (got < 0) return fail_errno();
+  const auto root = newest_root(ConstBytes(first_bytes).first(static_cast<std::size_t>(got)));
+  return root ? root->size_bytes : 0;
 }
 
 bool is_same_time(const timespec& a, const timespec& b) {
