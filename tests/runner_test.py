@@ -91,6 +91,13 @@ class LaneTest(unittest.TestCase):
                 path.write_text(text, encoding="utf-8")
                 self.assertEqual(lane, stages.lane_of(path))
 
+    def test_every_build_is_part_of_a_whole_run_or_of_a_quick_one(self):
+        builds = {stage.name: stage for stage in stages.all_stages()
+                  if stage.name in ("release", "dev", "asan", "tsan")}
+        self.assertEqual(["release", "asan", "tsan"],
+                         [name for name, stage in builds.items() if stage.is_in_whole])
+        self.assertEqual(["dev"], [name for name, stage in builds.items() if stage.is_quick])
+
     def test_builds_come_before_every_test_that_needs_them(self):
         lanes = [stage.lane for stage in stages.all_stages()]
         self.assertEqual(sorted(lanes, key=[stages.FIRST, stages.ALONE, stages.BESIDE].index),

@@ -28,7 +28,8 @@ def chosen(options):
     if options.quick:
         every = [stage for stage in every if stage.is_quick]
     if not options.names:
-        return every
+        is_all = options.quick or options.list
+        return [stage for stage in every if is_all or stage.is_in_whole]
     for name in options.names:
         if not any(name in stage.name for stage in every):
             sys.exit(f"./dev test: no stage has '{name}' in its name; see ./dev test --list")
@@ -94,7 +95,8 @@ def main():
     options = arguments()
     todo = chosen(options)
     if options.list:
-        print("\n".join(stage.name for stage in todo))
+        print("\n".join(stage.name + ("" if stage.is_in_whole else "  (when asked for)")
+                        for stage in todo))
         return 0
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
