@@ -145,11 +145,20 @@ class Server:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=os.environ | sanitizer_environment(plugin))
         deadline = time.monotonic() + START_SECONDS
-        while not os.path.exists(self.path("pid")):
+        while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"nbdkit did not start: {self.log()}")
             time.sleep(0.02)
         self.pid = self.process.pid
+
+    def _is_ready(self):
+        """nbdkit writes the process number before a plug-in may start threads and answer."""
+        if not os.path.exists(self.path("pid")):
+            return False
+        if "control=FOLDER/control" not in self.keys:
+            return True
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(self.path("control")) == 0
 
     def __exit__(self, *_):
         try:
