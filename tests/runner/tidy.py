@@ -21,7 +21,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "clang"
 MEMORY = ROOT / "build" / "tidy"
-_MOST_TOGETHER = 8
+_MOST_TOGETHER = 16
 _SHALLOW = ["-Xclang", "-analyzer-config", "-Xclang", "mode=shallow"]
 # The check left out warns of just this. In included sources findings count and the analyzer follows
 # paths; unused aliases and using-declarations there are found by --deep alone.
