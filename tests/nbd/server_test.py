@@ -19,8 +19,14 @@ RUNS_BESIDE_OTHERS = True
 class WrongKeyTest(NbdCase):
     """Whatever is wrong is said in one line, before the server goes into the background."""
 
+    def setUp(self):
+        # nbdkit leaves the folder that it makes for `-U -` behind when a plug-in refuses its keys.
+        folder = tempfile.TemporaryDirectory(prefix="uzram-nbd-")
+        self.addCleanup(folder.cleanup)
+        self.socket = f"{folder.name}/socket"
+
     def assert_refused(self, line, *keys):
-        done = run_plugin("-f", "-U", "-", *keys)
+        done = run_plugin("-f", "-U", self.socket, *keys)
         self.assertNotEqual(done.returncode, 0, keys)
         errors = [text for text in done.stderr.splitlines() if text]
         self.assertEqual(len(errors), 1, done.stderr)
