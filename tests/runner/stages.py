@@ -21,7 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOGS = ROOT / "build" / "logs"
 JOBS = os.cpu_count() or 1
 
-# What tsan has to see: a suite or a case whose name says that threads meet in it.
+# What tsan has to see: a suite or a case whose name says that threads meet in it. room.cmake
+# chooses files by the same words.
 CONCURRENT_FILTER = "*Concurrent*:*Thread*"
 _BUILD_SECONDS, _PROGRAM_SECONDS, _PYTHON_SECONDS = 1500, 600, 900
 _TIDY_SECONDS = 2400  # A machine with cold caches and two slow cores.
@@ -189,21 +190,19 @@ def run_programs(preset, log, tell, only=None, extra=(), prefix=()):
     return cases
 
 
-def rooms_with_concurrent_tests():
-    """The test programs' names of those rooms whose test files name threads in a case."""
-    programs = set()
-    for path in sorted((ROOT / "src").rglob("*_test.cc")):
-        heads = re.findall(r"^\w*TEST\w*\(([^)]*)\)", path.read_text(encoding="utf-8"), re.M)
-        if any("Concurrent" in head or "Thread" in head for head in heads):
-            room = path.parent.relative_to(ROOT / "src")
-            programs.add(str(room).replace("/", "_") + "_tests")
-    return programs
+def room_tests(preset):
+    """The targets of a configured preset's test programs, as CMake lists them."""
+    return (ROOT / "build" / preset / "room_tests.txt").read_text(encoding="utf-8").split()
 
 
 def tsan_stage():
+    """The cases with threads in their names; the preset compiles only the files that have some."""
     def work(log, tell):
-        targets = rooms_with_concurrent_tests()
-        cases = configure_and_build("tsan", log, tell, sorted(targets))
+        cases = configure("tsan", log, is_needed=True)
+        if cases:
+            return cases
+        targets = room_tests("tsan")
+        cases = configure_and_build("tsan", log, tell, targets)
         if cases[0].outcome == PASSED:
             # The sanitizer's shadow wants a fixed address layout on new kernels.
             cases += run_programs("tsan", log, tell, targets, prefix=["setarch", "-R"],
