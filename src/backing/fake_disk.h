@@ -7,10 +7,10 @@
 // Threads: any.
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "backing/backing_store.h"
@@ -31,8 +31,10 @@ class FakeDisk {
     return bytes().subspan(index * kBlockBytes, kBlockBytes);
   }
   [[nodiscard]] bool holds(ConstBytes pattern) const {
-    return std::search(bytes_.begin(), bytes_.end(), pattern.begin(), pattern.end()) !=
-           bytes_.end();
+    const auto text = [](ConstBytes bytes) {
+      return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    };
+    return text(bytes_).find(text(pattern)) != std::string_view::npos;
   }
 
   // Requests of this kind fail, after `skipped` that do not, until there were `count`.

@@ -211,13 +211,14 @@ TEST(PolicySimulation, OneCycleTakesOneDemotionAPageAndStage) {
 }
 
 TEST(PolicySimulation, AWorkingSetStaysAsItIs) {
-  ToyDevice device(kPages, "on", kEverything);
+  constexpr std::size_t kWorkingSet = kPages / 16;
+  ToyDevice device(4 * kWorkingSet, "on", kEverything);
   device.longest_nap = minutes(4);
   device.run_until(hours(20), [&] {
-    for (std::size_t page = 0; page < kPages / 4; ++page) device.touch(page);
+    for (std::size_t page = 0; page < kWorkingSet; ++page) device.touch(page);
   });
-  EXPECT_EQ(device.count(PageForm::Packed), kPages / 4);
-  EXPECT_EQ(device.count(PageForm::WrittenBack), kPages - kPages / 4);
+  EXPECT_EQ(device.count(PageForm::Packed), kWorkingSet);
+  EXPECT_EQ(device.count(PageForm::WrittenBack), 3 * kWorkingSet);
 }
 
 TEST(PolicySimulation, WhatIsWrittenAgainStartsAgain) {
