@@ -102,8 +102,9 @@ class ToyDevice {
     std::size_t& first = cursors_[{step.stage, step.pick}];
     for (; first + group <= pages_.size(); first += group) {
       if (!is_wanted(step, first, group)) continue;
-      const std::uint64_t done = result.changed_pages + result.failed_pages + group;
-      if (done > step.max_pages || cost * done > step.max_cpu) {
+      // As the device does it: it notices that the CPU is used up when it is.
+      const std::uint64_t done = result.changed_pages + result.failed_pages;
+      if (done + group > step.max_pages || cost * done >= step.max_cpu) {
         result.has_seen_all = false;
         break;
       }
