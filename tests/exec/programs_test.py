@@ -7,6 +7,8 @@ import unittest
 
 from exec_run import BACKENDS, ExecTest, environment
 
+RUNS_BESIDE_OTHERS = True
+
 PYTHON = """
 import array, hashlib
 count = 90000

@@ -14,6 +14,8 @@ from mounted import (CLUSTER, MAGIC, SMALL_END, MountTest, fallocate, noise,  # 
                      text)
 from uzram_daemon import run, uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 KEEP_SIZE, PUNCH, ZERO = 1, 2, 16
 
 

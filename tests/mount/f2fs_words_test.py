@@ -14,6 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from mounted import MountTest, noise, text  # noqa: E402
 from uzram_daemon import find_program, run, uzram_program  # noqa: E402
 
+RUNS_BESIDE_OTHERS = True
+
 GET_FLAGS, SET_FLAGS, GET_XATTR = 0x80086601, 0x40086602, 0x801C581F
 COMPRESS, DO_NOT = 0x4, 0x400
 GET_BLOCKS, RELEASE, RESERVE = 0x8008F511, 0x8008F512, 0x8008F513

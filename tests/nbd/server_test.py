@@ -16,6 +16,7 @@ from nbd_server import (CLIENT_SECONDS, MIB, START_SECONDS, NbdCase, find_plugin
 
 RUNS_BESIDE_OTHERS = True
 
+
 class WrongKeyTest(NbdCase):
     """Whatever is wrong is said in one line, before the server goes into the background."""
 
