@@ -120,7 +120,7 @@ TEST(MemoryLock, IsRefusedInWordsWithoutPrivilege) {
             0);
 }
 
-TEST(StackLimit, MakesThemSmallEnoughToBeTouchedAsAWhole) {
+TEST(StackLimit, KeepsStacksSmallEnoughToBeTouchedAsAWhole) {
   if (kIsSanitized) GTEST_SKIP() << "this sanitizer sizes the stacks of threads";
   EXPECT_EQ(run_apart([] {
               limit_thread_stacks();
