@@ -2,6 +2,7 @@
 // A device's life and settings; device_data.cc has the data path.
 #include "device/device.h"
 
+#include <fcntl.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -43,6 +44,17 @@ Device::Settings Device::standard_settings() {
   Settings settings;
   settings.codecs[0].info = find_codec(kStandardAlgorithm);
   return settings;
+}
+
+StoreConfig Device::Settings::swap_in(const StoreConfig& config) {
+  StoreConfig former;
+  former.codecs = std::exchange(codecs, config.codecs);
+  former.has_page_checks = std::exchange(has_page_checks, config.has_page_checks);
+  former.tracks_access = std::exchange(tracks_access, config.tracks_access);
+  former.uses_dedup = std::exchange(uses_dedup, config.uses_dedup);
+  former.backing.where = std::exchange(backing, config.backing.where);
+  former.backing.encrypts = std::exchange(encrypts_backing, config.backing.encrypts);
+  return former;
 }
 
 Device::Device(int id, Attachment* attachment)
@@ -220,18 +232,12 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   } catch (const std::system_error& error) {  // No more threads allowed.
     return fail(error.code().value());
   }
-  std::array<CodecChoice, kAlgorithmCount> former_codecs;
+  StoreConfig former;
   PolicySettings policy;
   {
     MutexLock lock(settings_mutex_);
     policy = settings_.policy;
-    const StoreConfig& config = running->store->config();
-    former_codecs = std::exchange(settings_.codecs, config.codecs);
-    settings_.has_page_checks = config.has_page_checks;
-    settings_.tracks_access = config.tracks_access;
-    settings_.uses_dedup = config.uses_dedup;
-    settings_.backing = config.backing.where;
-    settings_.encrypts_backing = config.backing.encrypts;
+    former = settings_.swap_in(running->store->config());
     running->store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
     running_ = std::move(running);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
@@ -243,9 +249,7 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   if (begun) return {};
   stop();
   MutexLock lock(settings_mutex_);
-  settings_.codecs = former_codecs;
-  // The store is closed with the pages that it was for.
-  settings_.backing.clear();
+  static_cast<void>(settings_.swap_in(former));
   return begun;
 }
 
@@ -276,6 +280,7 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
   MutexLock lock(lifecycle_mutex_);
   if (bytes == 0) return fail(EINVAL);
   if (is_initialised()) return fail(EBUSY);
+  if (const Result<void> opened = open_named_backing({}); !opened) return opened;
   StoreConfig config;
   std::unique_ptr<BackingStore> backing;
   config.disk_pages = (bytes - 1) / kPageBytes + 1;
@@ -289,13 +294,31 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
     if (const Result<void> chosen = choose_backing(settings_, config); !chosen) return chosen;
     backing = std::move(settings_.opened_backing);
   }
-  auto store = Store::create(config, lane_count(), std::move(backing));
-  if (!store) {
-    MutexLock settings_lock(settings_mutex_);
-    settings_.backing.clear();
-    return tl::unexpected(store.error());
+  // A second descriptor keeps the claim on the file, should the store be closed on the way.
+  FileDescriptor claim;
+  if (backing != nullptr && backing->descriptor() >= 0) {
+    claim = FileDescriptor(::fcntl(backing->descriptor(), F_DUPFD_CLOEXEC, 0));
   }
-  return start(std::move(*store));
+  auto store = Store::create(config, lane_count(), std::move(backing));
+  const Result<void> started =
+      store ? start(std::move(*store)) : Result<void>(tl::unexpected(store.error()));
+  // Should a server have gone away meanwhile, the next set_disksize connects again.
+  if (!started) static_cast<void>(open_named_backing(std::move(claim)));
+  return started;
+}
+
+Result<void> Device::open_named_backing(FileDescriptor claim) {
+  std::string where;
+  {
+    MutexLock lock(settings_mutex_);
+    where = settings_.backing;
+    if (where.empty() || settings_.opened_backing != nullptr) return {};
+  }
+  auto opened = claim.is_open() ? adopt_backing_file(std::move(claim)) : open_backing_store(where);
+  if (!opened) return tl::unexpected(opened.error());
+  MutexLock lock(settings_mutex_);
+  settings_.opened_backing = std::move(*opened);
+  return {};
 }
 
 Result<void> Device::adopt_arena(int memfd) {

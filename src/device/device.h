@@ -29,6 +29,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -144,7 +145,8 @@ class Device {
   Result<void> set_written_cluster_pages(std::size_t pages);
   // Rounded up to whole pages; makes table, pool, contexts, then attaches. An empty device costs no
   // memory. Errors: EINVAL 0, or parameters that the codec refuses; EBUSY already set; ENOMEM;
-  // EAGAIN when no thread can be made; whatever attach returns.
+  // EAGAIN when no thread can be made; whatever attach returns, or what opening a backing store
+  // says whose server went away. After an error every setting is as before.
   Result<void> set_disksize(std::uint64_t bytes);
   // Opens the arena that an earlier process left (a memfd; ownership moves in). Errors: EINVAL not
   // an arena or a damaged header; EBUSY initialised; ENOMEM.
@@ -218,6 +220,9 @@ class Device {
 
  private:
   struct Settings {
+    // Takes over what an arena has. Returns: what was set before.
+    StoreConfig swap_in(const StoreConfig& config);
+
     std::array<CodecChoice, kAlgorithmCount> codecs;
     std::uint64_t mem_limit_bytes = 0;
     bool has_page_checks = true;
@@ -240,6 +245,9 @@ class Device {
   static constexpr std::uint32_t kStandardBatchSize = 32;  // As the kernel's.
   static Settings standard_settings();
   static Result<void> choose_backing(const Settings& settings, StoreConfig& config);
+  // Opens the store that is named and not open (a set_disksize failed before). `claim`: its file,
+  // held open all the time so that nobody else could take it; or none.
+  Result<void> open_named_backing(FileDescriptor claim) UZ_REQUIRES(lifecycle_mutex_);
   // Null when clusters are not written.
   Result<std::unique_ptr<ClusterWriter>> make_cluster_writer(Store& store, std::size_t lane_count);
   Result<void> start(std::unique_ptr<Store> store) UZ_REQUIRES(lifecycle_mutex_);

@@ -85,6 +85,44 @@ TEST_F(DeviceBackground, RefusesStoresThatItCannotHave) {
   EXPECT_EQ(code_of(other.set_backing(second)), 0) << "a reset gives it back";
 }
 
+TEST_F(DeviceBackground, KeepsItsStoreWhenItsSizeIsRefused) {
+  const std::string file = make_store();
+  Device other(4);
+  ASSERT_EQ(code_of(device_.set_algorithm("zstd")), 0);
+  ASSERT_EQ(code_of(device_.set_backing(file)), 0);
+  ASSERT_EQ(code_of(device_.set_algorithm_params(0, {.level = 99})), 0);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(code_of(device_.set_disksize(kMiB)), EINVAL);
+    EXPECT_EQ(device_.backing(), file);
+    EXPECT_EQ(code_of(other.set_backing(file)), EBUSY) << "nobody took it meanwhile";
+  }
+  ASSERT_EQ(code_of(device_.set_algorithm_params(0, {.level = 3})), 0);
+  ASSERT_EQ(code_of(device_.set_disksize(kMiB)), 0);
+  write_pages(0, 20, PageKind::Random);
+  EXPECT_EQ(write_back_error(), 0);
+  EXPECT_EQ(device_.stats().backing_blocks, 20U);
+}
+
+TEST(DeviceWithAttachment, KeepsEverySettingWhenItsDiskCannotBeAttached) {
+  TemporaryFolder folder;
+  TestAttachment attachment;
+  attachment.attach_error = ENOENT;
+  Device device(5, &attachment);
+  const std::string file = folder.make_file("store", 64 * kPageBytes);
+  ASSERT_EQ(code_of(device.set_backing(file)), 0);
+  ASSERT_EQ(code_of(device.set_backing_encryption(false)), 0);
+  ASSERT_EQ(code_of(device.set_dedup(true)), 0);
+  ASSERT_EQ(code_of(device.set_page_checks(false)), 0);
+  EXPECT_EQ(code_of(device.set_disksize(kMiB)), ENOENT);
+  EXPECT_EQ(device.backing(), file);
+  EXPECT_FALSE(device.encrypts_backing());
+  EXPECT_TRUE(device.uses_dedup());
+  EXPECT_FALSE(device.has_page_checks());
+  attachment.attach_error = 0;
+  ASSERT_EQ(code_of(device.set_disksize(kMiB)), 0);
+  EXPECT_EQ(device.backing(), file);
+}
+
 TEST_F(DeviceBackground, KeepsItsSettingsOnceItHasASize) {
   start();
   EXPECT_EQ(code_of(device_.set_backing_encryption(false)), EBUSY);
