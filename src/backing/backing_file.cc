@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "backing/file_use.h"
+
 namespace uzram {
 namespace {
 
@@ -44,17 +46,40 @@ Result<void> drop_direct_unless_it_works(int descriptor) {
   return {};
 }
 
+Result<FileDescriptor> open_to_look(const std::string& path, struct stat& status) {
+  if (::stat(path.c_str(), &status) != 0) return fail_errno();
+  // Not even opened: that does something on a terminal or a watchdog. A folder's open says EISDIR.
+  if (!can_back(status) && !S_ISDIR(status.st_mode)) return fail(ENOTBLK);
+  // Looked at through what was opened: the name may lead elsewhere a moment later.
+  const int access = S_ISDIR(status.st_mode) ? O_RDWR : O_RDONLY;
+  FileDescriptor descriptor(::open(path.c_str(), access | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor.is_open() || ::fstat(descriptor.get(), &status) != 0) return fail_errno();
+  if (!can_back(status)) return fail(ENOTBLK);
+  return descriptor;
+}
+
+std::optional<std::string> find_use(const FileDescriptor& looked, const struct stat& status) {
+  return S_ISBLK(status.st_mode) ? find_use_below_loop(looked.get()) : find_file_use(looked.get());
+}
+
 }  // namespace
 
 Result<BackingFile> open_backing_file(const std::string& path) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return fail_errno();
-  // Not even opened: that does something on a terminal or a watchdog. A folder's open says EISDIR.
-  if (!can_back(status) && !S_ISDIR(status.st_mode)) return fail(ENOTBLK);
+  const Result<FileDescriptor> looked = open_to_look(path, status);
+  if (!looked) return fail(looked.error().code);
+  if (find_use(*looked, status)) return fail(EBUSY);
   const int claim = S_ISBLK(status.st_mode) ? O_EXCL : 0;
-  FileDescriptor descriptor = open_at_best(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | claim);
+  const std::string same = "/proc/self/fd/" + std::to_string(looked->get());
+  FileDescriptor descriptor = open_at_best(same.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | claim);
   if (!descriptor.is_open()) return fail_errno();
   return adopt_open_file(std::move(descriptor));
+}
+
+std::optional<std::string> find_backing_use(const std::string& path) {
+  struct stat status {};
+  const Result<FileDescriptor> looked = open_to_look(path, status);
+  return looked ? find_use(*looked, status) : std::nullopt;
 }
 
 Result<BackingFile> adopt_open_file(FileDescriptor descriptor) {

@@ -10,6 +10,7 @@
 // Proof:   open_backing_store_test.cc.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "backing/backing_store.h"
@@ -22,7 +23,11 @@ struct BackingFile {
   std::uint64_t block_count = 0;
 };
 
+// Errors: EBUSY also for a regular file that a loop device, swap, another store or a program that
+// writes to it uses.
 Result<BackingFile> open_backing_file(const std::string& path);
+// Who uses the file at this path, for a message; nullopt when nobody is seen.
+[[nodiscard]] std::optional<std::string> find_backing_use(const std::string& path);
 Result<BackingFile> adopt_open_file(FileDescriptor descriptor);
 
 }  // namespace uzram

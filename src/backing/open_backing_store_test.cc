@@ -88,9 +88,11 @@ TEST_F(OpenBackingStore, GoesOnWithTheFileOfAnEndedProcess) {
 TEST_F(OpenBackingStore, WorksWhereThePageCacheCannotBeAvoided) {
   TemporaryFolder folder;
   const std::string file = "/dev/shm/uzram-backing-" + std::to_string(::getpid());
-  const FileDescriptor made(::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-  if (!made.is_open()) GTEST_SKIP() << "no /dev/shm";
-  ASSERT_EQ(::ftruncate(made.get(), 8 * kBlockBytes), 0);
+  {
+    const FileDescriptor made(::open(file.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    if (!made.is_open()) GTEST_SKIP() << "no /dev/shm";
+    ASSERT_EQ(::ftruncate(made.get(), 8 * kBlockBytes), 0);
+  }
   const auto store = open_backing_store(file);
   ::unlink(file.c_str());
   ASSERT_TRUE(store.has_value()) << store.error().code;

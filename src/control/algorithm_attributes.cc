@@ -11,6 +11,7 @@
 
 #include "base/file_descriptor.h"
 #include "control/kernel_text.h"
+#include "control/path_words.h"
 #include "device/device.h"
 
 namespace uzram {
@@ -238,6 +239,8 @@ InputResult<void> store_algorithm_params(Device& device, std::string_view text) 
     InputResult<void> reset = set_params(device, *priority, CodecParams{});
     if (!reset) return reset;
     const std::string path(request.dictionary_path);
+    InputResult<void> absolute = check_absolute("algorithm_params: dict", path);
+    if (!absolute) return absolute;
     auto dictionary = read_dictionary(path);
     if (!dictionary) {
       return refuse(dictionary.error().code,

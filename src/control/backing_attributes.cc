@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "control/kernel_text.h"
+#include "control/path_words.h"
 #include "device/device.h"
 
 namespace uzram {
@@ -127,6 +128,13 @@ InputResult<void> store_writeback(Device& device, std::string_view text) {
 
 // --- the store ---------------------------------------------------------------------------------
 
+// The claim of a block device does not say who has it.
+std::string in_use_text(const std::string& where) {
+  const std::string user = find_backing_user(where);
+  return fmt::format("backing_dev: {} is {}; name a store that nothing else uses", quote(where),
+                     user.empty() ? "mounted or in use by another program" : user);
+}
+
 InputResult<std::string> show_backing_dev(const Device& device) {
   const std::string where = device.backing();
   return (where.empty() ? "none" : where) + "\n";
@@ -134,15 +142,18 @@ InputResult<std::string> show_backing_dev(const Device& device) {
 
 InputResult<void> store_backing_dev(Device& device, std::string_view text) {
   const std::string where = without_newline(text);
+  if (!is_backing_server(where)) {
+    InputResult<void> absolute = check_absolute("backing_dev", where);
+    if (!absolute) return absolute;
+  }
   const Result<void> opened = device.set_backing(where);
   if (opened) return {};
   const int code = opened.error().code;
   switch (code) {
     case EBUSY:
-      return refuse(code,
-                    device.is_initialised()
-                        ? "backing_dev: the device has its disksize already; reset it first"
-                        : fmt::format("backing_dev: {} is in use by somebody else", quote(where)));
+      return refuse(code, device.is_initialised()
+                              ? "backing_dev: the device has its disksize already; reset it first"
+                              : in_use_text(where));
     case ENOTBLK:
       return refuse(code, fmt::format("backing_dev: {} is neither a block device nor a file; name "
                                       "one, or an NBD server like nbd+unix:///?socket=PATH",

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "backing/backing_file.h"
 #include "backing/open_backing_store.h"
 #include "device/device_running.h"
 
@@ -132,6 +133,12 @@ Result<void> Device::set_access_tracking(bool is_on) {
 bool Device::tracks_access() const {
   MutexLock lock(settings_mutex_);
   return settings_.tracks_access;
+}
+
+bool is_backing_server(std::string_view where) { return is_nbd_uri(std::string(where)); }
+
+std::string find_backing_user(const std::string& where) {
+  return is_backing_server(where) ? std::string() : find_backing_use(where).value_or("");
 }
 
 Result<void> Device::set_backing(const std::string& where) {

@@ -72,6 +72,11 @@ struct Extent {
   bool is_zero = false;
 };
 
+// Whether a word for set_backing names an NBD server; otherwise it is a path.
+[[nodiscard]] bool is_backing_server(std::string_view where);
+// Who uses a store that set_backing refuses with EBUSY: "used as swap". Empty: nobody is seen.
+[[nodiscard]] std::string find_backing_user(const std::string& where);
+
 // Why a line of policy settings was not taken.
 struct [[nodiscard]] PolicyRefusal {
   int code = 0;      // EINVAL, or EAGAIN: no thread can be made.

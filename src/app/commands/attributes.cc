@@ -9,6 +9,7 @@
 #include "app/commands/commands.h"
 #include "app/say.h"
 #include "control/attribute_table.h"
+#include "control/path_words.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -124,7 +125,8 @@ InputResult<std::string> attribute_text(const SetWords& words) {
                   fmt::format("{} is not an attribute; {}", quote(words.attribute), kTableHint));
   }
   const std::string text = fmt::format("{}", fmt::join(words.value, " "));
-  if (!attribute->is_size) return text;
+  // The daemon has another working folder.
+  if (!attribute->is_size) return with_absolute_paths(words.attribute, text);
   const InputResult<std::uint64_t> bytes = read_size(words.attribute + ": ", text);
   if (!bytes) return tl::unexpected<InputError>(bytes.error());
   return std::to_string(*bytes);

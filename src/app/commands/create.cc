@@ -10,6 +10,7 @@
 #include "codec/codec.h"
 #include "control/algorithm_attributes.h"
 #include "control/attribute_table.h"
+#include "control/path_words.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -38,7 +39,9 @@ InputResult<nlohmann::json> settings_json(const std::vector<std::string>& settin
                                         "get --list shows all attributes",
                                         quote(setting)));
     }
-    pairs.push_back(nlohmann::json::array({name, setting.substr(equals + 1)}));
+    // The daemon has another working folder.
+    pairs.push_back(
+        nlohmann::json::array({name, with_absolute_paths(name, setting.substr(equals + 1))}));
   }
   return pairs;
 }
@@ -64,7 +67,6 @@ InputResult<nlohmann::json> create_request(const CreateWords& words) {
   }
   if (words.level) request["level"] = *words.level;
   if (words.window_bits) request["winbits"] = *words.window_bits;
-  // The daemon has another working folder.
   if (!words.dictionary_path.empty()) {
     request["dict"] = std::filesystem::absolute(words.dictionary_path).string();
   }
