@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // backing/file_use.h: who else uses a file that is to become a backing store.
 //
-// What:    loop devices over it, swap, other stores of ours, programs that have it open for writing.
-//          A block device says such things by its exclusive open; a regular file does not. Files
+// What:    loop devices over it, swap, other stores of ours, programs that have it open for
+//          writing. A block device says such things by its exclusive open; a file does not. Files
 //          are compared by device and inode, never by name. Not here: claiming (backing_file.h).
 // Errors:  none: what cannot be asked (no permission, a file system without leases) counts as
 //          unused. The claim of a store of ours is found on every file system that has flock(2).

@@ -68,4 +68,13 @@ struct Device::Counters {
   void add_to(DeviceStats& stats) const;
 };
 
+template <typename Change>
+Result<void> Device::configure(Change change) {
+  MutexLock lifecycle_lock(lifecycle_mutex_);
+  MutexLock lock(settings_mutex_);
+  if (is_initialised()) return fail(EBUSY);
+  change(settings_);
+  return {};
+}
+
 }  // namespace uzram

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""random_jobs.py [--seconds N] [--seed N]: random requests under every background job, beside a copy.
+"""random_jobs.py [--seconds N] [--seed N]: random requests under every job, beside a copy.
 
-What:    several threads write, read, discard and zero the pages of one disk, each its own pages, and
-         compare every read with what they wrote last. Meanwhile jobs come in random order: idle
+What:    several threads write, read, discard and zero the pages of one disk, each its own pages,
+         and compare every read with what they wrote last. Meanwhile jobs come in random order: idle
          marks, recompression, clusters, writeback, compaction, limits, reserve, policy, statistics.
 Errors:  the first page with other bytes ends the run with status 1 and names seed, disk and page.
          ENOSPC is an answer where a limit is set: then the old content has to be there.

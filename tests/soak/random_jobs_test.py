@@ -18,10 +18,10 @@ class RandomJobsTest(unittest.TestCase):
             self.skipTest(missing)
 
     def test_no_page_ever_has_other_bytes(self):
-        counts = random_jobs.run_all(seconds=12, seed=7)
+        counts = random_jobs.run_all(seconds=6, seed=7)
         self.assertGreater(counts["writes"], 1000)
-        self.assertGreater(counts["recompress"], 4)
-        self.assertGreater(counts["writeback"], 2)
+        self.assertGreater(counts["recompress"], 2)
+        self.assertGreater(counts["writeback"], 0)
 
     def test_a_difference_is_noticed(self):
         class Liar:
