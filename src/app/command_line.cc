@@ -69,6 +69,7 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_cluster(program, line);
   add_f2fs(program, line);
   add_mount(program, line);
+  add_shell(program, line);
 }
 
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {
