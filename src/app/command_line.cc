@@ -64,12 +64,12 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_stat(program, line);
   add_map(program, line);
   add_policy(program, line);
+  add_shell(program, line);
   add_pager(program, line);
   add_exec(program, line);
   add_cluster(program, line);
   add_f2fs(program, line);
   add_mount(program, line);
-  add_shell(program, line);
 }
 
 std::string usage_problem(const CLI::App& program, const CLI::ParseError& error) {

@@ -37,6 +37,19 @@ constexpr std::array kPlaces{
     Place{"/kernel/debug/zsmalloc", "/sys/kernel/debug/zsmalloc", true},
 };
 
+// "modprobe zram num_devices=4" finds devices of ours, and "modprobe -r zram" takes them away, as
+// loading and unloading the kernel's module do. That module is left alone.
+constexpr const char* kModprobeFolder = "/etc/modprobe.d";
+constexpr const char* kModprobeName = "00-uzram.conf";
+constexpr std::string_view kModprobeRules =
+    R"(install zram n=1; for word in $CMDLINE_OPTS; do case "$word" in \
+num_devices=*) n=${word#*=};; esac; done; \
+while [ "$n" -gt 0 ] && [ ! -e /sys/block/zram$((n - 1)) ]; do \
+cat /sys/class/zram-control/hot_add > /dev/null || exit 1; done
+remove zram for device in /sys/block/zram*; do [ ! -e "$device" ] || \
+echo "${device##*/zram}" > /sys/class/zram-control/hot_remove || exit 1; done
+)";
+
 tl::unexpected<InputError> refuse_mount(const char* path) {
   const int code = errno;
   return refuse(code, fmt::format("cannot mount over {} ({})", path, errno_name(code)));
@@ -44,9 +57,9 @@ tl::unexpected<InputError> refuse_mount(const char* path) {
 
 // A copy of what is mounted at `path`, with all below it; not open when nothing is there.
 FileDescriptor copy_of_mount(const std::string& path) {
-  return FileDescriptor(::open_tree(AT_FDCWD, path.c_str(),
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE |
-                                        AT_SYMLINK_NOFOLLOW));
+  return FileDescriptor(
+      ::open_tree(AT_FDCWD, path.c_str(),
+                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW));
 }
 
 bool put_mount(const FileDescriptor& mount, const std::string& path) {
@@ -79,6 +92,31 @@ InputResult<void> make_class_folder() {
   return {};
 }
 
+bool write_file(const std::string& path, std::string_view text) {
+  const FileDescriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  return file.is_open() &&
+         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+// The folder as it is, with a file of ours.
+InputResult<void> make_modprobe_folder() {
+  std::error_code problem;
+  if (!fs::is_directory(kModprobeFolder, problem)) return {};
+  const FileDescriptor former(::open(kModprobeFolder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!former.is_open() || ::mount("uzram", kModprobeFolder, "tmpfs",
+                                   MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=0755,size=4m") != 0) {
+    return refuse_mount(kModprobeFolder);
+  }
+  fs::copy(fmt::format("/proc/self/fd/{}/.", former.get()), kModprobeFolder,
+           fs::copy_options::copy_symlinks, problem);
+  if (problem ||
+      !write_file(fmt::format("{}/{}", kModprobeFolder, kModprobeName), kModprobeRules)) {
+    return refuse_mount(kModprobeFolder);
+  }
+  return {};
+}
+
 }  // namespace
 
 InputResult<void> enter_zram_namespace(const std::string& tree) {
@@ -98,11 +136,12 @@ InputResult<void> enter_zram_namespace(const std::string& tree) {
       return refuse_mount(place.path);
     }
   }
-  return {};
+  return make_modprobe_folder();
 }
 
 void uncover_zram_namespace() {
   for (const Place& place : kPlaces) static_cast<void>(::umount2(place.path, MNT_DETACH));
+  static_cast<void>(::umount2(kModprobeFolder, MNT_DETACH));
   static_cast<void>(::umount2(kDevFolder, MNT_DETACH));
 }
 
@@ -130,8 +169,7 @@ InputResult<std::unique_ptr<DevMounts>> DevMounts::mount(const std::string& tree
     if (!is_below) kept.push_back({entry.mount_point, copy_of_mount(entry.mount_point)});
   }
   FileDescriptor real(::open(kDevFolder, O_PATH | O_DIRECTORY | O_CLOEXEC));
-  FileDescriptor blocks(
-      ::open((tree + "/block").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor blocks(::open((tree + "/block").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!real.is_open() || !blocks.is_open()) return refuse_mount(kDevFolder);
   auto view = DevView::mount(std::move(real), std::move(blocks), kDevFolder);
   if (!view) return tl::unexpected<InputError>(view.error());

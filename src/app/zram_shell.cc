@@ -17,6 +17,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
+#include <set>
 #include <thread>
 
 #include "app/say.h"
@@ -41,18 +43,29 @@ void pass_on_signal(int number) { ::kill(program_id, number); }
 
 // --- the keeper --------------------------------------------------------------------------------
 
-bool is_swap_under_our_names() {
+using SwapNames = std::set<std::string>;
+
+SwapNames zram_swaps() {
+  SwapNames names;
   std::ifstream swaps("/proc/swaps");
   for (std::string line; std::getline(swaps, line);) {
-    if (line.starts_with("/dev/zram")) return true;
+    if (line.starts_with("/dev/zram")) names.insert(line.substr(0, line.find_first_of(" \t")));
+  }
+  return names;
+}
+
+// Swap that was not there `before`.
+bool is_newly_swap(const SwapNames& before) {
+  for (const std::string& name : zram_swaps()) {
+    if (before.count(name) == 0) return true;
   }
   return false;
 }
 
 // /proc/swaps shows a name only while its namespace lives, and swapoff goes by the name.
-void wait_for_swapoff() {
+void wait_for_swapoff(const SwapNames& before) {
   const FileDescriptor swaps(::open("/proc/swaps", O_RDONLY | O_CLOEXEC));
-  while (swaps.is_open() && is_swap_under_our_names()) {
+  while (swaps.is_open() && is_newly_swap(before)) {
     pollfd wait{swaps.get(), POLLERR | POLLPRI, 0};
     static_cast<void>(::poll(&wait, 1, 1000));
   }
@@ -67,6 +80,7 @@ void wait_for_swapoff() {
     ::_exit(kExitFailure);
   };
   ::setsid();
+  const SwapNames before = zram_swaps();
   for (const int number : kPassedSignals) ::signal(number, SIG_IGN);
   for (const int number : kTerminalSignals) ::signal(number, SIG_IGN);
   if (const InputResult<void> entered = enter_zram_namespace(tree); !entered) end(entered.error());
@@ -84,7 +98,7 @@ void wait_for_swapoff() {
   char byte = 0;
   while (::read(until_closed.get(), &byte, 1) < 0 && errno == EINTR) {
   }
-  wait_for_swapoff();
+  wait_for_swapoff(before);
   uncover_zram_namespace();
   ::_exit(0);
 }
@@ -146,6 +160,8 @@ bool enter_namespace_of(pid_t process) {
   // execvp does not change the words; its type is older than const.
   for (const std::string& word : program) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
+  // systemd's tools refuse a device's folder that is not in sysfs, unless told.
+  ::setenv("SYSTEMD_DEVICE_VERIFY_SYSFS", "0", 1);
   ::execvp(words[0], words.data());
   const int code = errno;
   say_failure(fmt::format("{}: {}", program.front(), std::strerror(code)));
@@ -167,8 +183,8 @@ int end_like(int status) {
   return 128 + number;
 }
 
-// Requires: in the namespace.
-int run_and_wait(const std::vector<std::string>& program) {
+// Requires: in the namespace. Returns: how the program ended; nullopt when there was no process.
+std::optional<int> run_and_wait(const std::vector<std::string>& program) {
   sigset_t passed;
   sigset_t mask;
   ::sigemptyset(&passed);
@@ -176,7 +192,7 @@ int run_and_wait(const std::vector<std::string>& program) {
   for (const int number : kTerminalSignals) ::signal(number, SIG_IGN);
   ::pthread_sigmask(SIG_BLOCK, &passed, &mask);
   program_id = ::fork();
-  if (program_id < 0) return say_failure("no process can be made");
+  if (program_id < 0) return std::nullopt;
   if (program_id == 0) become_program(program, mask);
   for (const int number : kPassedSignals) ::signal(number, pass_on_signal);
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
@@ -215,10 +231,12 @@ int run_zram_shell(const std::string& tree, const std::vector<std::string>& prog
     return say_failure("shell: a mount namespace over /sys and /dev needs root");
   }
   if (::access((tree + "/machine/block").c_str(), F_OK) != 0) {
-    return say_failure(fmt::format("shell: no daemon has its attributes at {}; start 'uzram serve', "
-                                   "or name the folder with --sys",
-                                   tree));
+    return say_failure(
+        fmt::format("shell: no daemon has its attributes at {}; start 'uzram serve', "
+                    "or name the folder with --sys",
+                    tree));
   }
+  const SwapNames swaps_before = zram_swaps();
   const std::string added = add_first_device(tree);
   InputResult<Keeper> keeper = start_keeper(tree);
   if (!keeper) {
@@ -226,10 +244,12 @@ int run_zram_shell(const std::string& tree, const std::vector<std::string>& prog
     return say_failure("shell: " + keeper.error().text);
   }
   if (!enter_namespace_of(keeper->id)) return say_failure("shell: the namespace cannot be entered");
-  const int status = run_and_wait(program);
+  const std::optional<int> status = run_and_wait(program);
   remove_if_unused(tree, added);
   keeper->alive.reset();
-  return end_like(status);
+  // While one of our disks is swap the keeper stays, and the swap has its name.
+  if (!is_newly_swap(swaps_before)) ::waitpid(keeper->id, nullptr, 0);
+  return status ? end_like(*status) : say_failure("shell: no process can be made");
 }
 
 }  // namespace uzram

@@ -190,8 +190,8 @@ void DevView::Served::on_opendir(fuse_req_t request, fuse_ino_t inode, fuse_file
   }
 }
 
-void DevView::Served::on_readdir(fuse_req_t request, fuse_ino_t inode, std::size_t bytes, off_t offset,
-                    fuse_file_info* info) {
+void DevView::Served::on_readdir(fuse_req_t request, fuse_ino_t inode, std::size_t bytes,
+                                 off_t offset, fuse_file_info* info) {
   Served& view = of(request);
   // NOLINTNEXTLINE(performance-no-int-to-ptr): libfuse keeps it as a number.
   const DevNames& names = *reinterpret_cast<DevNames*>(info->fh);
