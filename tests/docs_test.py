@@ -194,7 +194,8 @@ class PackageTest(unittest.TestCase):
         script = text("dev")
         manual = sections(text("docs/dependencies.md"))
         for array, heading in (("build_packages", "To build and run"),
-                               ("test_packages", "To test")):
+                               ("test_packages", "To test"),
+                               ("unpacked_packages", "To test, unpacked only")):
             [listed] = re.findall(rf"{array}=\(([^)]*)\)", script)
             rows = re.findall(r"^\| ([\w+.-]+) \|", manual[heading], re.M)
             self.assertEqual(set(listed.split()), set(rows) - {"package"}, heading)

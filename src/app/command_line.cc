@@ -64,6 +64,7 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_stat(program, line);
   add_map(program, line);
   add_policy(program, line);
+  add_shell(program, line);
   add_pager(program, line);
   add_exec(program, line);
   add_cluster(program, line);

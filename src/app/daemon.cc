@@ -18,6 +18,7 @@ InputResult<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options)
   if (!attachment) return tl::unexpected<InputError>(attachment.error());
   daemon->attachment_ = std::move(*attachment);
   daemon->devices_ = std::make_unique<DeviceSet>(daemon->attachment_.get());
+  for (int i = 0; i < options.device_count; ++i) daemon->devices_->add();
   auto socket = SocketServer::start(*daemon, options.socket_path);
   if (!socket) return tl::unexpected<InputError>(socket.error());
   daemon->socket_ = std::move(*socket);

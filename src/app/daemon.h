@@ -28,6 +28,7 @@ struct DaemonOptions {
   std::string tree_folder;
   std::string socket_path;
   UringUse io_uring = UringUse::Auto;
+  int device_count = 0;        // Devices without disksize to begin with.
   unsigned thread_count = 0;   // Serving threads of a disk; 0: as many as processors.
   bool is_io_flusher = false;  // Whether the kernel knows that block I/O waits for this process.
 };

@@ -315,7 +315,7 @@ TEST_F(ProgramWithServer, PrintsALongAttributePartByPart) {
   ASSERT_TRUE(operations_.devices()[0]->write(0, pattern));
   const std::string text = out({"get", "zram0", "block_state"});
   EXPECT_EQ(text.size(), kPages * 40);
-  EXPECT_THAT(text, testing::EndsWith("       19999            0.000000 s.....\n"));
+  EXPECT_THAT(text, testing::EndsWith(".000000 s.....\n"));
   const auto json = nlohmann::json::parse(out({"get", "zram0", "block_state", "--json"}));
   EXPECT_EQ(json.get<std::string>(), text);
   out({"reset", "zram0"});

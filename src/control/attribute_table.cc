@@ -11,6 +11,7 @@
 #include "control/background_attributes.h"
 #include "control/backing_attributes.h"
 #include "control/block_state.h"
+#include "control/classes_text.h"
 #include "control/kernel_text.h"
 #include "control/memory_attributes.h"
 #include "control/policy_attribute.h"
@@ -224,6 +225,8 @@ constexpr std::array kDeviceAttributes{
     Attribute{"use_dedup", kReadWrite,
               "1 when pages with the same content share it, before disksize (vendor kernels)",
               show_switch<&Device::uses_dedup>, store_use_dedup},
+    Attribute{"dedup_enable", kReadWrite, "the same as use_dedup, as other vendor kernels name it",
+              show_switch<&Device::uses_dedup>, store_use_dedup},
     Attribute{"compact", kWriteOnly, "anything packs the pool and gives free memory back", nullptr,
               store_compact},
     Attribute{"idle", kWriteOnly, "all, or seconds without access: marks these pages idle", nullptr,
@@ -249,7 +252,7 @@ constexpr std::array kDeviceAttributes{
     Attribute{"max_comp_streams", kReadWrite,
               "processors that compress at once; writing changes nothing", show_max_comp_streams,
               store_max_comp_streams},
-    Attribute{"stat", kReadOnly, "requests and sectors, in the block layer's columns",
+    Attribute{"stat", kReadOnly, "requests, sectors and times, in the block layer's columns",
               show_stats<format_block_stat>, nullptr},
     Attribute{"total_stat", kReadOnly,
               "what the device costs, part by part and in all (not in the kernel)",
@@ -261,12 +264,14 @@ constexpr std::array kDeviceAttributes{
               "1 when packed pages carry a check, before disksize (not in the kernel)",
               show_switch<&Device::has_page_checks>, store_page_checks},
     Attribute{"access_tracking", kReadWrite,
-              "1 when the time of each page's last access is kept, before disksize (not in the "
-              "kernel)",
+              "0 when the time of each page's last access is not kept, before disksize (not in "
+              "the kernel)",
               show_switch<&Device::tracks_access>, store_access_tracking},
     Attribute{"block_state", kRootOnly,
               "a line for each stored page: number, last access, flags s w h i r n", nullptr,
-              nullptr, false, list_block_state, kBlockStateLineBytes},
+              nullptr, false, list_block_state, kBlockStateLineBytes, "zram"},
+    Attribute{"classes", kReadOnly, "how full the pool's size classes are, as zsmalloc shows it",
+              show_classes, nullptr, false, nullptr, 0, "zsmalloc"},
 };
 
 constexpr std::array kClassAttributes{

@@ -48,6 +48,9 @@ struct Attribute {
   InputResult<TextPart> (*list)(const Device& device, PageIndex first,
                                 std::size_t most_lines) = nullptr;
   std::size_t line_bytes = 0;  // Of a listed text.
+  // Whose debugfs folder has it in the kernel ("zram"); empty: it is in sysfs.
+  std::string_view debug_folder = {};
+  [[nodiscard]] constexpr bool is_debug() const { return !debug_folder.empty(); }
 };
 
 // An attribute of /sys/class/zram-control.

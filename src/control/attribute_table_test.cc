@@ -69,7 +69,7 @@ TEST_F(AttributeTest, OfANewDeviceReadAsInTheKernel) {
   EXPECT_EQ(show("max_comp_streams"), std::to_string(::sysconf(_SC_NPROCESSORS_ONLN)) + "\n");
   EXPECT_EQ(show("mem_reserve"), "0\n");
   EXPECT_EQ(show("page_checks"), "1\n");
-  EXPECT_EQ(show("access_tracking"), "0\n");
+  EXPECT_EQ(show("access_tracking"), "1\n");
   EXPECT_EQ(show("use_dedup"), "0\n");
   EXPECT_EQ(show("recomp_algorithm"), "");
   EXPECT_THAT(show("total_stat"), HasSubstr("orig_data_size 0\n"));
@@ -145,15 +145,15 @@ TEST_F(AttributeTest, AlgorithmParamsFindARecompressionAlgorithmByNameOrPriority
 
 TEST_F(AttributeTest, SwitchesAreShownAsNumbersAndClearedByReset) {
   ASSERT_EQ(store("use_dedup", "1\n"), "ok");
-  ASSERT_EQ(store("access_tracking", "y"), "ok");
+  ASSERT_EQ(store("access_tracking", "n"), "ok");
   EXPECT_EQ(show("use_dedup"), "1\n");
-  EXPECT_EQ(show("access_tracking"), "1\n");
+  EXPECT_EQ(show("access_tracking"), "0\n");
   ASSERT_EQ(store("disksize", "1M"), "ok");
   EXPECT_EQ(show("use_dedup"), "1\n");
-  EXPECT_EQ(show("access_tracking"), "1\n");
+  EXPECT_EQ(show("access_tracking"), "0\n");
   ASSERT_EQ(store("reset", "1"), "ok");
   EXPECT_EQ(show("use_dedup"), "0\n");
-  EXPECT_EQ(show("access_tracking"), "0\n");
+  EXPECT_EQ(show("access_tracking"), "1\n");
 }
 
 TEST_F(AttributeTest, MmStatHasTwoMoreColumnsWithDeduplicationOnly) {

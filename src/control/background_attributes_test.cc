@@ -64,8 +64,8 @@ TEST_F(BackgroundAttributeTest, IdleMarksEveryStoredPageButSameFilledOnes) {
   EXPECT_EQ(count_with('i'), 36U);
 }
 
-TEST_F(BackgroundAttributeTest, IdleTakesSecondsInAnyBaseWhereAccessesAreTracked) {
-  start({{"access_tracking", "1"}});
+TEST_F(BackgroundAttributeTest, IdleTakesSecondsInAnyBaseWithoutFurtherSettings) {
+  start();
   for (const auto text : {"0", "0x0\n", "00", "+0"}) {
     EXPECT_EQ(store("idle", text), "ok") << text;
     EXPECT_EQ(count_with('i'), 36U) << text;
@@ -80,7 +80,7 @@ TEST_F(BackgroundAttributeTest, IdleTakesSecondsInAnyBaseWhereAccessesAreTracked
 TEST_F(BackgroundAttributeTest, IdleRefusesOtherWords) {
   EXPECT_EQ(store("idle", "all"), "EINVAL");
   EXPECT_THAT(words_, HasSubstr("disksize"));
-  start({{"access_tracking", "1"}});
+  start();
   for (const auto text :
        {"", "\n", "ALL", "all ", "alles", "-1", "1h", "08", "0x", "1.5", "18446744073709551616"}) {
     EXPECT_EQ(store("idle", text), "EINVAL") << text;
@@ -90,7 +90,7 @@ TEST_F(BackgroundAttributeTest, IdleRefusesOtherWords) {
 }
 
 TEST_F(BackgroundAttributeTest, IdleKnowsNoAgesWithoutAccessTracking) {
-  start();
+  start({{"access_tracking", "0"}});
   EXPECT_EQ(store("idle", "3600"), "EINVAL");
   EXPECT_THAT(words_, HasSubstr("access_tracking"));
   EXPECT_EQ(store("idle", "all"), "ok");

@@ -38,6 +38,7 @@ class BlockStateTest : public AttributeTest {
 
 TEST_F(BlockStateTest, HasTheKernelsLineForEachStoredPage) {
   ASSERT_EQ(store("recomp_algorithm", "algo=zstd"), "ok");
+  ASSERT_EQ(store("access_tracking", "0"), "ok");
   ASSERT_EQ(store("disksize", "100G"), "ok");
   write_pages(0, 2, std::byte{1});
   write_pattern(7);
@@ -65,7 +66,6 @@ TEST_F(BlockStateTest, HasTheKernelsLineForEachStoredPage) {
 }
 
 TEST_F(BlockStateTest, HasTheSecondsOfTheLastAccessWhereTheyAreTracked) {
-  ASSERT_EQ(store("access_tracking", "1"), "ok");
   ASSERT_EQ(store("disksize", "1M"), "ok");
   timespec now{};
   ASSERT_EQ(::clock_gettime(CLOCK_BOOTTIME, &now), 0);

@@ -35,7 +35,7 @@ nlohmann::json device_json(const Device& device) {
 nlohmann::json attributes_json(const Device& device) {
   nlohmann::json json = nlohmann::json::object();
   for (const Attribute& attribute : device_attributes()) {
-    if (attribute.show == nullptr) continue;
+    if (attribute.show == nullptr || attribute.is_debug()) continue;
     InputResult<std::string> text = attribute.show(device);
     if (!text) continue;
     if (text->ends_with('\n')) text->pop_back();

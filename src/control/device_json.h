@@ -20,7 +20,7 @@ class Device;
 [[nodiscard]] nlohmann::json device_json(const Device& device);
 // {"orig_data_size": 0, ..., "total_bytes": 0}
 [[nodiscard]] nlohmann::json stats_json(const DeviceStats& stats);
-// What show() of each readable attribute answers.
+// What show() of each readable attribute answers, but for those of debugfs, which are long.
 [[nodiscard]] nlohmann::json attributes_json(const Device& device);
 // Name, mode in octal, summary of each attribute.
 [[nodiscard]] nlohmann::json attribute_list_json();

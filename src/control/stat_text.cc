@@ -30,10 +30,17 @@ constexpr std::array kFields{
     StatField{"notify_free", &DeviceStats::notify_free},
     StatField{"read_requests", &DeviceStats::read_requests},
     StatField{"read_sectors", &DeviceStats::read_sectors},
+    StatField{"read_milliseconds", &DeviceStats::read_milliseconds},
     StatField{"write_requests", &DeviceStats::write_requests},
     StatField{"write_sectors", &DeviceStats::write_sectors},
+    StatField{"write_milliseconds", &DeviceStats::write_milliseconds},
     StatField{"discard_requests", &DeviceStats::discard_requests},
     StatField{"discard_sectors", &DeviceStats::discard_sectors},
+    StatField{"discard_milliseconds", &DeviceStats::discard_milliseconds},
+    StatField{"flush_requests", &DeviceStats::flush_requests},
+    StatField{"flush_milliseconds", &DeviceStats::flush_milliseconds},
+    StatField{"requests_in_flight", &DeviceStats::requests_in_flight},
+    StatField{"busy_milliseconds", &DeviceStats::busy_milliseconds},
     StatField{"table_bytes", &DeviceStats::table_bytes},
     StatField{"pool_metadata_bytes", &DeviceStats::pool_metadata_bytes},
     StatField{"context_bytes", &DeviceStats::context_bytes},
@@ -74,13 +81,19 @@ std::string format_debug_stat(const DeviceStats&) {
 }
 
 std::string format_block_stat(const DeviceStats& stats) {
-  const auto group = [](std::uint64_t requests, std::uint64_t sectors) {
-    return fmt::format("{:8} {:8} {:8} {:8}", requests, 0, sectors, 0);
+  // Nothing is merged here, as in the kernel's zram.
+  const auto group = [](std::uint64_t requests, std::uint64_t sectors, std::uint64_t ms) {
+    return fmt::format("{:8} {:8} {:8} {:8}", requests, 0, sectors, ms);
   };
-  const std::string zeros = fmt::format("{:8} {:8}", 0, 0);
-  return fmt::format("{} {} {:8} {} {} {}\n", group(stats.read_requests, stats.read_sectors),
-                     group(stats.write_requests, stats.write_sectors), 0, zeros,
-                     group(stats.discard_requests, stats.discard_sectors), zeros);
+  const std::uint64_t all_ms = stats.read_milliseconds + stats.write_milliseconds +
+                               stats.discard_milliseconds + stats.flush_milliseconds;
+  return fmt::format(
+      "{} {} {:8} {:8} {:8} {} {:8} {:8}\n",
+      group(stats.read_requests, stats.read_sectors, stats.read_milliseconds),
+      group(stats.write_requests, stats.write_sectors, stats.write_milliseconds),
+      stats.requests_in_flight, stats.busy_milliseconds, all_ms,
+      group(stats.discard_requests, stats.discard_sectors, stats.discard_milliseconds),
+      stats.flush_requests, stats.flush_milliseconds);
 }
 
 std::string format_total_stat(const DeviceStats& stats) {

@@ -25,8 +25,7 @@ namespace uzram {
 [[nodiscard]] std::string format_io_stat(const DeviceStats& stats);
 [[nodiscard]] std::string format_bd_stat(const DeviceStats& stats);
 [[nodiscard]] std::string format_debug_stat(const DeviceStats& stats);
-// The block layer's seventeen columns; times, merges and requests in flight are not kept and read
-// 0.
+// The block layer's seventeen columns; nothing is ever merged.
 [[nodiscard]] std::string format_block_stat(const DeviceStats& stats);
 // What the device costs, part by part and in all: one "name value" per line.
 [[nodiscard]] std::string format_total_stat(const DeviceStats& stats);

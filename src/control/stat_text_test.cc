@@ -34,11 +34,11 @@ TEST(StatText, PutsEachNumberIntoItsColumn) {
   EXPECT_EQ(format_io_stat(stats), "      15       16 0       18\n");
   EXPECT_EQ(
       format_block_stat(stats),
-      "      19        0       20        0       21        0       22        0        0        0"
-      "        0       23        0       24        0        0        0\n");
+      "      19        0       20       21       22        0       23       24       30       31"
+      "      101       25        0       26       27       28       29\n");
   EXPECT_EQ(format_total_stat(stats),
-            "orig_data_size 1\nmem_used_total 3\ntable_bytes 25\npool_metadata_bytes 26\n"
-            "context_bytes 27\nreserved_bytes 28\nbacking_bytes 29\ntotal_bytes 138\n");
+            "orig_data_size 1\nmem_used_total 3\ntable_bytes 32\npool_metadata_bytes 33\n"
+            "context_bytes 34\nreserved_bytes 35\nbacking_bytes 36\ntotal_bytes 173\n");
 }
 
 TEST(StatText, HasTheColumnsOfDeduplicationOnlyWhereItIsOn) {

@@ -37,6 +37,7 @@
 #include "device/device_stats.h"
 #include "device/request_gate.h"
 #include "policy/policy_settings.h"
+#include "pool/pool.h"
 #include "store/arena_header.h"
 #include "store/cluster_maker.h"
 #include "store/cluster_writer.h"
@@ -115,8 +116,8 @@ class Device {
   // Sets the algorithm that recompression uses at a priority. Errors: EINVAL unknown name, or
   // priority not 1..3; EBUSY after set_disksize.
   Result<void> set_recompression_algorithm(std::string_view name, int priority);
-  // Whether the time of each page's last access is kept, in 4 bytes a page (off unless switched
-  // on). Errors: EBUSY after set_disksize.
+  // Whether the time of each page's last access is kept, in 4 bytes a page (on unless switched
+  // off). Errors: EBUSY after set_disksize.
   Result<void> set_access_tracking(bool is_on);
   [[nodiscard]] bool tracks_access() const;
   // Opens the store that cold pages are written back to: a block device, a file, or nbd:// and
@@ -219,6 +220,8 @@ class Device {
   Result<std::vector<PageState>> page_states(PageIndex first, std::size_t most) const;
 
   [[nodiscard]] DeviceStats stats() const;
+  // How full the pool's size classes are. Errors: EINVAL while uninitialised.
+  [[nodiscard]] Result<std::unique_ptr<ClassUses>> class_uses() const;
   // Checks every law against the slot table; aborts on a violation. For tests and fuzzers, at a
   // quiet moment.
   void check_invariants() const;
@@ -231,7 +234,7 @@ class Device {
     std::array<CodecChoice, kAlgorithmCount> codecs;
     std::uint64_t mem_limit_bytes = 0;
     bool has_page_checks = true;
-    bool tracks_access = false;
+    bool tracks_access = true;
     bool uses_dedup = false;
     std::size_t written_cluster_pages = 0;
     std::string backing;
@@ -244,6 +247,7 @@ class Device {
   template <typename Change>
   Result<void> configure(Change change);
   struct Counters;
+  class CountedRequest;
   struct Running;    // What an initialised device is made of.
   class PolicyDoor;  // What the policy's thread may ask of the device.
 

@@ -101,4 +101,10 @@ Result<std::vector<PageState>> Device::page_states(PageIndex first, std::size_t 
   return states;
 }
 
+Result<std::unique_ptr<ClassUses>> Device::class_uses() const {
+  const RequestGate::Ticket ticket(gate_);
+  if (!ticket) return fail(EINVAL);
+  return running_->store->pool().class_uses();
+}
+
 }  // namespace uzram

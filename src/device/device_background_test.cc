@@ -135,7 +135,7 @@ TEST_F(DeviceBackground, KeepsItsSettingsOnceItHasASize) {
 TEST_F(DeviceBackground, ForgetsEverySettingWhenItIsReset) {
   ASSERT_EQ(code_of(device_.set_backing_encryption(false)), 0);
   ASSERT_EQ(code_of(device_.set_dedup(true)), 0);
-  ASSERT_EQ(code_of(device_.set_access_tracking(true)), 0);
+  ASSERT_EQ(code_of(device_.set_access_tracking(false)), 0);
   start(true);
   device_.set_writeback_limit(77);
   device_.set_writeback_limit_enabled(true);
@@ -145,7 +145,7 @@ TEST_F(DeviceBackground, ForgetsEverySettingWhenItIsReset) {
   EXPECT_TRUE(device_.encrypts_backing());
   EXPECT_FALSE(device_.has_compressed_writeback());
   EXPECT_FALSE(device_.uses_dedup());
-  EXPECT_FALSE(device_.tracks_access());
+  EXPECT_TRUE(device_.tracks_access());
   EXPECT_EQ(device_.backing(), "");
   EXPECT_EQ(device_.algorithm_at(1), nullptr);
   EXPECT_EQ(device_.writeback_limit(), 0U);
@@ -163,6 +163,7 @@ TEST_F(DeviceBackground, DoesNothingBeforeItHasASize) {
   EXPECT_EQ(code_of(device_.write_back({})), EINVAL);
   EXPECT_EQ(code_of(device_.sweep_ages({})), EINVAL);
   EXPECT_EQ(code_of(device_.page_states({0}, 1)), EINVAL);
+  ASSERT_EQ(code_of(device_.set_access_tracking(false)), 0);
   ASSERT_EQ(code_of(device_.set_disksize(kMiB)), 0);
   EXPECT_EQ(write_back_error(), ENODEV);
   EXPECT_EQ(code_of(device_.mark_idle(std::chrono::seconds(1))), EINVAL)

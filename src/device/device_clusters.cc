@@ -25,9 +25,7 @@ Result<ClusterWriteOutcome> Device::write_together(std::span<const PageToWrite> 
   for (const PageToWrite& page : pages)
     if (const Result<void> inside = check_range(page.page.value * kPageBytes, kPageBytes); !inside)
       return tl::unexpected(inside.error());
-  Counters::Shard& shard = counters_->shard();
-  shard.write_requests.fetch_add(1, std::memory_order_relaxed);
-  shard.write_bytes.fetch_add(pages.size() * kPageBytes, std::memory_order_relaxed);
+  const CountedRequest counted(*counters_, RequestKind::Write, pages.size() * kPageBytes);
   const Result<ClusterWriteOutcome> done = running_->cluster_writer->write(pages, keeper);
   running_->maintenance.poke();
   if (!done) counters_->failed_writes.fetch_add(1, std::memory_order_relaxed);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A device's data path: byte ranges to pages, large requests to several threads.
 #include <algorithm>
+#include <ctime>
 
 #include "base/check.h"
 #include "device/device_running.h"
@@ -15,6 +16,13 @@ constexpr std::size_t kSharedRequestPages = 32;
 constexpr std::size_t kChunkPages = 16;
 
 constexpr std::array<std::byte, kPageBytes> kZeros{};
+
+std::uint64_t tick_milliseconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
 
 // Calls work(first page, bytes) over whole pages, on several threads when there is enough of them.
 // Returns: the first error that any of them met.
@@ -58,28 +66,90 @@ struct Cut {
 
 void Device::Counters::clear() {
   for (Shard& each : shards) {
-    each.read_requests = each.read_bytes = each.write_requests = each.write_bytes = 0;
+    for (KindCounts& kind : each.kinds) {
+      kind.begun = kind.ended = kind.bytes = kind.milliseconds = 0;
+    }
   }
-  discard_requests = discard_bytes = freed_pages = failed_reads = failed_writes = invalid_io = 0;
+  busy_milliseconds = freed_pages = failed_reads = failed_writes = invalid_io = 0;
+}
+
+std::uint64_t Device::Counters::in_flight() const {
+  std::uint64_t count = 0;
+  for (const Shard& each : shards) {
+    for (const KindCounts& kind : each.kinds) {
+      // In this order: what begins and ends meanwhile must not make it less than 0.
+      const std::uint64_t ended = kind.ended.load(std::memory_order_acquire);
+      count += kind.begun.load(std::memory_order_relaxed) - ended;
+    }
+  }
+  return count;
+}
+
+void Device::Counters::note_busy(std::uint64_t now, bool is_end) {
+  std::uint64_t until = busy_until.load(std::memory_order_relaxed);
+  if (now <= until) return;
+  const bool was_busy = is_end || in_flight() > 0;
+  if (!busy_until.compare_exchange_strong(until, now, std::memory_order_relaxed)) return;
+  if (was_busy) busy_milliseconds.fetch_add(now - until, std::memory_order_relaxed);
 }
 
 void Device::Counters::add_to(DeviceStats& stats) const {
-  std::uint64_t read_bytes = 0;
-  std::uint64_t write_bytes = 0;
-  for (const Shard& each : shards) {
-    stats.read_requests += each.read_requests.load(std::memory_order_relaxed);
-    stats.write_requests += each.write_requests.load(std::memory_order_relaxed);
-    read_bytes += each.read_bytes.load(std::memory_order_relaxed);
-    write_bytes += each.write_bytes.load(std::memory_order_relaxed);
-  }
-  stats.read_sectors = read_bytes >> kSectorShift;
-  stats.write_sectors = write_bytes >> kSectorShift;
-  stats.discard_requests = discard_requests.load(std::memory_order_relaxed);
-  stats.discard_sectors = discard_bytes.load(std::memory_order_relaxed) >> kSectorShift;
+  struct Sum {
+    std::uint64_t requests = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t milliseconds = 0;
+  };
+  const auto sum_of = [this](RequestKind kind) {
+    Sum sum;
+    for (const Shard& each : shards) {
+      const KindCounts& counts = each.kinds[static_cast<std::size_t>(kind)];
+      sum.requests += counts.ended.load(std::memory_order_relaxed);
+      sum.bytes += counts.bytes.load(std::memory_order_relaxed);
+      sum.milliseconds += counts.milliseconds.load(std::memory_order_relaxed);
+    }
+    return sum;
+  };
+  const Sum reads = sum_of(RequestKind::Read);
+  const Sum writes = sum_of(RequestKind::Write);
+  const Sum discards = sum_of(RequestKind::Discard);
+  const Sum flushes = sum_of(RequestKind::Flush);
+  stats.read_requests = reads.requests;
+  stats.read_sectors = reads.bytes >> kSectorShift;
+  stats.read_milliseconds = reads.milliseconds;
+  stats.write_requests = writes.requests;
+  stats.write_sectors = writes.bytes >> kSectorShift;
+  stats.write_milliseconds = writes.milliseconds;
+  stats.discard_requests = discards.requests;
+  stats.discard_sectors = discards.bytes >> kSectorShift;
+  stats.discard_milliseconds = discards.milliseconds;
+  stats.flush_requests = flushes.requests;
+  stats.flush_milliseconds = flushes.milliseconds;
+  stats.requests_in_flight = in_flight();
+  stats.busy_milliseconds = busy_milliseconds.load(std::memory_order_relaxed);
   stats.notify_free = freed_pages.load(std::memory_order_relaxed);
   stats.failed_reads = failed_reads.load(std::memory_order_relaxed);
   stats.failed_writes = failed_writes.load(std::memory_order_relaxed);
   stats.invalid_io = invalid_io.load(std::memory_order_relaxed);
+}
+
+Device::CountedRequest::CountedRequest(Counters& counters, RequestKind kind, std::uint64_t bytes)
+    : counters_(counters),
+      counts_(counters.shard().kinds[static_cast<std::size_t>(kind)]),
+      bytes_(bytes),
+      begin_(tick_milliseconds()) {
+  counters_.note_busy(begin_, false);
+  counts_.begun.fetch_add(1, std::memory_order_relaxed);
+}
+
+Device::CountedRequest::~CountedRequest() {
+  const std::uint64_t end = tick_milliseconds();
+  if (end != begin_) {
+    counts_.milliseconds.fetch_add(end - begin_, std::memory_order_relaxed);
+    counters_.note_busy(end, true);
+  }
+  counts_.bytes.fetch_add(bytes_, std::memory_order_relaxed);
+  // Release: whoever sees that it has ended sees that it had begun.
+  counts_.ended.fetch_add(1, std::memory_order_release);
 }
 
 Result<void> Device::check_range(std::uint64_t offset, std::uint64_t bytes) const {
@@ -113,9 +183,7 @@ Result<void> Device::read(std::uint64_t offset, MutableBytes out) {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return fail(EINVAL);
   if (const Result<void> inside = check_range(offset, out.size()); !inside) return inside;
-  Counters::Shard& shard = counters_->shard();
-  shard.read_requests.fetch_add(1, std::memory_order_relaxed);
-  shard.read_bytes.fetch_add(out.size(), std::memory_order_relaxed);
+  const CountedRequest counted(*counters_, RequestKind::Read, out.size());
   const Result<void> done = read_range(offset, out);
   if (!done) counters_->failed_reads.fetch_add(1, std::memory_order_relaxed);
   return done;
@@ -145,9 +213,7 @@ Result<void> Device::write(std::uint64_t offset, ConstBytes data) {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return fail(EINVAL);
   if (const Result<void> inside = check_range(offset, data.size()); !inside) return inside;
-  Counters::Shard& shard = counters_->shard();
-  shard.write_requests.fetch_add(1, std::memory_order_relaxed);
-  shard.write_bytes.fetch_add(data.size(), std::memory_order_relaxed);
+  const CountedRequest counted(*counters_, RequestKind::Write, data.size());
   const Result<void> done = write_range(offset, data);
   running_->maintenance.poke();
   if (!done) counters_->failed_writes.fetch_add(1, std::memory_order_relaxed);
@@ -160,8 +226,7 @@ Result<void> Device::discard(std::uint64_t offset, std::uint64_t bytes) {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return fail(EINVAL);
   if (const Result<void> inside = check_range(offset, bytes); !inside) return inside;
-  counters_->discard_requests.fetch_add(1, std::memory_order_relaxed);
-  counters_->discard_bytes.fetch_add(bytes, std::memory_order_relaxed);
+  const CountedRequest counted(*counters_, RequestKind::Discard, bytes);
   const Cut cut(offset, bytes);
   const std::uint64_t page_count = cut.middle_bytes / kPageBytes;
   running_->store->free(cut.middle_page, page_count);
@@ -198,6 +263,7 @@ Result<void> Device::write_zeroes(std::uint64_t offset, std::uint64_t bytes) {
 Result<void> Device::flush() {
   const RequestGate::Ticket ticket(gate_);
   if (!ticket) return fail(EINVAL);
+  const CountedRequest counted(*counters_, RequestKind::Flush, 0);
   return {};
 }
 

@@ -46,24 +46,33 @@ struct Device::Running {
   PolicyThread policy;  // Last: it uses everything above.
 };
 
+enum class RequestKind : std::uint8_t { Read, Write, Discard, Flush };
+
 // Requests are counted by the shard of the thread that brings them. Relaxed: counts that publish
 // nothing.
 struct Device::Counters {
+  struct KindCounts {
+    std::atomic<std::uint64_t> begun{0};
+    std::atomic<std::uint64_t> ended{0};
+    std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> milliseconds{0};
+  };
   struct alignas(64) Shard {
-    std::atomic<std::uint64_t> read_requests{0};
-    std::atomic<std::uint64_t> read_bytes{0};
-    std::atomic<std::uint64_t> write_requests{0};
-    std::atomic<std::uint64_t> write_bytes{0};
+    std::array<KindCounts, 4> kinds;  // By RequestKind.
   };
   std::array<Shard, 8> shards;
-  std::atomic<std::uint64_t> discard_requests{0};
-  std::atomic<std::uint64_t> discard_bytes{0};
+  // When busy_milliseconds was right last.
+  std::atomic<std::uint64_t> busy_until{0};
+  std::atomic<std::uint64_t> busy_milliseconds{0};
   std::atomic<std::uint64_t> freed_pages{0};
   std::atomic<std::uint64_t> failed_reads{0};
   std::atomic<std::uint64_t> failed_writes{0};
   std::atomic<std::uint64_t> invalid_io{0};
 
   Shard& shard() { return shards[thread_number() % shards.size()]; }
+  // Counts the time since busy_until, if somebody was at work in it. Seldom: once a tick.
+  void note_busy(std::uint64_t now, bool is_end);
+  [[nodiscard]] std::uint64_t in_flight() const;
   void clear();
   void add_to(DeviceStats& stats) const;
 };
@@ -76,5 +85,22 @@ Result<void> Device::configure(Change change) {
   change(settings_);
   return {};
 }
+
+// A request from its beginning to its end. The clock is the kernel's tick, as the block layer has
+// it for drivers like zram: to read it costs a few instructions, and what is shorter than a tick
+// counts as one as often as it should.
+class Device::CountedRequest {
+ public:
+  CountedRequest(Counters& counters, RequestKind kind, std::uint64_t bytes);
+  ~CountedRequest();
+  CountedRequest(const CountedRequest&) = delete;
+  CountedRequest& operator=(const CountedRequest&) = delete;
+
+ private:
+  Counters& counters_;
+  Counters::KindCounts& counts_;
+  const std::uint64_t bytes_;
+  const std::uint64_t begin_;
+};
 
 }  // namespace uzram

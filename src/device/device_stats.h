@@ -36,13 +36,21 @@ struct DeviceStats {
   std::uint64_t failed_writes = 0;
   std::uint64_t invalid_io = 0;
   std::uint64_t notify_free = 0;
-  // stat (block layer columns 1, 3, 5, 7): requests and 512-byte sectors
+  // stat, the block layer's columns: requests that have ended, their 512-byte sectors, and the
+  // milliseconds that they took; what a clock of the kernel's ticks saw of them.
   std::uint64_t read_requests = 0;
   std::uint64_t read_sectors = 0;
+  std::uint64_t read_milliseconds = 0;
   std::uint64_t write_requests = 0;
   std::uint64_t write_sectors = 0;
+  std::uint64_t write_milliseconds = 0;
   std::uint64_t discard_requests = 0;
   std::uint64_t discard_sectors = 0;
+  std::uint64_t discard_milliseconds = 0;
+  std::uint64_t flush_requests = 0;
+  std::uint64_t flush_milliseconds = 0;
+  std::uint64_t requests_in_flight = 0;
+  std::uint64_t busy_milliseconds = 0;  // In which any request was in flight.
   // What the kernel does not count; together with mem_used_bytes the whole cost.
   std::uint64_t table_bytes = 0;          // Resident slot table pages.
   std::uint64_t pool_metadata_bytes = 0;  // Span descriptors in use.

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <limits>
+#include <thread>
 
 #include "device/device_fixture.h"
 
@@ -292,6 +295,35 @@ TEST_F(DeviceData, RemembersTheMostMemoryUntilTold) {
   EXPECT_EQ(device_.stats().mem_used_max_bytes, kMiB);
   device_.reset_mem_used_max();
   EXPECT_EQ(device_.stats().mem_used_max_bytes, 0U);
+}
+
+TEST_F(DeviceData, CountsTheTimeThatRequestsTakeAndThoseUnderWay) {
+  const std::vector<std::byte> content = bytes_of(PageKind::Text, kDiskBytes, 1);
+  std::atomic<bool> is_over{false};
+  std::thread writer([&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+    while (std::chrono::steady_clock::now() < end) {
+      EXPECT_TRUE(device_.write(0, content));
+      EXPECT_TRUE(device_.discard(0, kDiskBytes));
+      EXPECT_TRUE(device_.flush());
+    }
+    is_over = true;
+  });
+  std::uint64_t most_in_flight = 0;
+  while (!is_over) most_in_flight = std::max(most_in_flight, device_.stats().requests_in_flight);
+  writer.join();
+  const DeviceStats stats = device_.stats();
+  EXPECT_GE(most_in_flight, 1U);
+  EXPECT_EQ(stats.requests_in_flight, 0U);
+  EXPECT_EQ(stats.flush_requests, stats.write_requests);
+  // Ticks are 1 to 10 ms, and the requests fill most of the time.
+  EXPECT_GT(stats.write_milliseconds, 30U);
+  EXPECT_LT(stats.write_milliseconds, 3000U);
+  EXPECT_EQ(stats.busy_milliseconds,
+            stats.write_milliseconds + stats.discard_milliseconds + stats.flush_milliseconds);
+  EXPECT_EQ(stats.read_milliseconds, 0U);
+  ASSERT_EQ(code_of(device_.reset()), 0);
+  EXPECT_EQ(device_.stats().busy_milliseconds, 0U);
 }
 
 TEST_F(DeviceData, CountsWhatIsTrue) {

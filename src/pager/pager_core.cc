@@ -122,6 +122,9 @@ Result<void> PagerCore::start_device() {
   CodecParams params;
   params.level = config_.level;
   if (const Result<void> done = device_.set_algorithm_params(0, params); !done) return done;
+  // The pager keeps ages of its own.
+  if (const Result<void> done = device_.set_access_tracking(false); !done)
+    return tl::unexpected(done.error());
   if (const Result<void> done = device_.set_page_checks(config_.has_page_checks); !done)
     return done;
   if (const Result<void> done = device_.set_written_cluster_pages(config_.cluster_pages); !done)

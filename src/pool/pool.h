@@ -39,6 +39,20 @@ struct Handle {
 };
 inline constexpr int kHandleBits = 36;
 
+// What one size class holds, in spans, objects and pages.
+struct ClassUse {
+  static constexpr std::size_t kShareCount = 11;
+  std::size_t object_bytes = 0;
+  std::size_t span_pages = 0;
+  // Spans by how full they are: below 10 %, 20 % and so on, 100 %, and those without room.
+  std::array<std::uint64_t, kShareCount> spans{};
+  std::uint64_t places = 0;  // Objects for which the spans have room.
+  std::uint64_t objects = 0;
+  std::uint64_t resident_pages = 0;
+  std::uint64_t free_pages = 0;  // What compaction and trimming can give back of them.
+};
+using ClassUses = std::array<ClassUse, kClassCount + 1>;  // By class index; row 0 is not used.
+
 // Whether an allocation may make more pages resident than the limit allows.
 enum class LimitRule { Obey, Exceed };
 
@@ -99,6 +113,9 @@ class Pool {
   // Pages that the live objects would need if each class were packed tightly: what compaction can
   // reach.
   [[nodiscard]] std::uint64_t tight_pages() const;
+
+  // Walks all spans; each class is right at its own moment.
+  [[nodiscard]] std::unique_ptr<ClassUses> class_uses() const;
 
   // --- compaction (one at a time; pool_compaction.cc)
   // Chooses what to empty: afterwards must_move says which objects stand in the way and allocate

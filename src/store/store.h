@@ -308,6 +308,8 @@ class Store {
     if (access_seconds_)
       (*access_seconds_)[page.value].store(boot_seconds(), std::memory_order_relaxed);
   }
+  // Makes them resident.
+  void touch_access_times();
   // Where pages are, there are their access times.
   [[nodiscard]] std::uint64_t access_bytes() const {
     return access_seconds_ ? table_.touched_bytes() / 2 : 0;

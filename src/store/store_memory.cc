@@ -67,6 +67,14 @@ std::uint64_t Store::compact(std::uint64_t keep_pages) {
   return given;
 }
 
+void Store::touch_access_times() {
+  if (!access_seconds_) return;
+  constexpr std::uint64_t kTimesPerPage = kPageBytes / sizeof(std::uint32_t);
+  // A write that changes nothing, whoever else writes there.
+  for (std::uint64_t page = 0; page < config_.disk_pages; page += kTimesPerPage)
+    (*access_seconds_)[page].fetch_or(0, std::memory_order_relaxed);
+}
+
 Result<void> Store::reserve(std::uint64_t pool_pages) {
   if (pool_pages == 0) return pool_->reserve(0);
   // The words of the device's pages; the other regions are written in the background.
@@ -76,6 +84,7 @@ Result<void> Store::reserve(std::uint64_t pool_pages) {
     return table;
   for (std::uint64_t page = 0; page < config_.disk_pages; page += kSlotsPerTablePage)
     table_.touch({page});
+  touch_access_times();
   // Every class may hold a span whose last pages no other class can use: half a span for each, when
   // all are in use.
   const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);

@@ -60,7 +60,7 @@ class BackgroundTest(DaemonTest):
             self.assertEqual(hashlib.sha256(self.content).hexdigest(), disk.digest(range(2300)))
 
     def test_pages_go_idle_and_are_packed_together(self):
-        self.make("access_tracking=1")
+        self.make()
         self.assertEqual({"......": 2000, "..h...": 200, "s.....": 100}, self.flags())
         self.set("idle", "3600")
         self.assertEqual(2000, self.flags()["......"])

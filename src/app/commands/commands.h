@@ -41,6 +41,7 @@ void add_exec(CLI::App& program, CommandLine& line);
 void add_cluster(CLI::App& program, CommandLine& line);
 void add_f2fs(CLI::App& program, CommandLine& line);
 void add_mount(CLI::App& program, CommandLine& line);
+void add_shell(CLI::App& program, CommandLine& line);
 
 // --- for the commands themselves ---------------------------------------------------------------
 

@@ -20,9 +20,11 @@ struct ServeWords {
   std::string tree_folder;
   std::string io_uring = "auto";
   int thread_count = 0;
+  int device_count = 0;
 };
 
 constexpr int kMostThreads = 256;
+constexpr int kMostDevicesAtStart = 65536;  // As num_devices of the kernel's module.
 
 std::optional<UringUse> uring_use(std::string_view word) {
   if (word == "auto") return UringUse::Auto;
@@ -36,12 +38,17 @@ int run_serve(const CommandLine& line, const ServeWords& words) {
     return say_usage(fmt::format("--threads: {} is not from 1 to {}, or 0 for one a processor",
                                  words.thread_count, kMostThreads));
   }
+  if (words.device_count < 0 || words.device_count > kMostDevicesAtStart) {
+    return say_usage(
+        fmt::format("--devices: {} is not from 0 to {}", words.device_count, kMostDevicesAtStart));
+  }
   const std::optional<UringUse> io_uring = uring_use(words.io_uring);
   if (!io_uring) {
     return say_usage(fmt::format("--io-uring: '{}' is not auto, on or off", words.io_uring));
   }
   DaemonOptions options;
   options.io_uring = *io_uring;
+  options.device_count = words.device_count;
   options.thread_count = static_cast<unsigned>(words.thread_count);
   options.state_folder = words.state_folder;
   if (options.state_folder.empty()) {
@@ -80,6 +87,10 @@ void add_serve(CLI::App& program, CommandLine& line) {
   command
       ->add_option("--threads", words->thread_count,
                    "threads that serve a disk (default 0: one a processor)")
+      ->type_name("N");
+  command
+      ->add_option("--devices", words->device_count,
+                   "devices without a size to begin with, as num_devices (default 0)")
       ->type_name("N");
   command
       ->add_option("--io-uring", words->io_uring,

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <ctime>
@@ -22,6 +23,7 @@
 #include "base/mutex.h"
 #include "device/device_set.h"
 #include "frontend/fuse/fuse_mount.h"
+#include "frontend/fuse/node_settings.h"
 #include "frontend/fuse/tree_files.h"
 
 namespace uzram {
@@ -60,6 +62,7 @@ struct TreeContext {
   DeviceSet& devices;
   const std::time_t start_time = std::time(nullptr);
   OpenFiles open_files;
+  NodeSettingsMap settings;
 };
 
 struct FuseAway {
@@ -87,17 +90,79 @@ void* on_init(fuse_conn_info* connection, fuse_config* config) {
   return ::fuse_get_context()->private_data;
 }
 
+// With the mode that it has by now.
+std::optional<TreeNode> find_node(const char* path) {
+  std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  if (node && !node->is_link()) {
+    node->mode = context().settings.find(*node).mode.value_or(node->mode);
+  }
+  return node;
+}
+
+mode_t kind_of(const TreeNode& node) {
+  if (node.is_link()) return S_IFLNK;
+  return node.is_folder() ? S_IFDIR : S_IFREG;
+}
+
 int on_getattr(const char* path, struct stat* status, fuse_file_info*) {
-  const std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  const std::optional<TreeNode> node = find_node(path);
   if (!node) return -ENOENT;
+  const NodeSettings settings = context().settings.find(*node);
+  const timespec start{context().start_time, 0};
   *status = {};
-  const mode_t kind = node->is_folder() ? S_IFDIR : S_IFREG;
-  status->st_mode = kind | node->mode;
+  status->st_mode = kind_of(*node) | node->mode;
   status->st_nlink = node->is_folder() ? 2 : 1;
   status->st_size = static_cast<off_t>(node->bytes());
-  status->st_uid = ::geteuid();
-  status->st_gid = ::getegid();
-  status->st_mtime = status->st_atime = status->st_ctime = context().start_time;
+  status->st_uid = settings.user.value_or(::geteuid());
+  status->st_gid = settings.group.value_or(::getegid());
+  status->st_ctim = start;
+  status->st_atim = settings.access_time.value_or(start);
+  status->st_mtim = settings.change_time.value_or(start);
+  return 0;
+}
+
+// The kernel has checked who asks: the owner or root, otherwise EPERM.
+int change_settings(const char* path, const NodeSettings& changes) {
+  const std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  if (!node) return -ENOENT;
+  if (node->is_link()) return -EPERM;
+  context().settings.change(*node, changes);
+  return 0;
+}
+
+int on_chmod(const char* path, mode_t mode, fuse_file_info*) {
+  NodeSettings changes;
+  changes.mode = mode & 07777U;
+  return change_settings(path, changes);
+}
+
+int on_chown(const char* path, uid_t user, gid_t group, fuse_file_info*) {
+  NodeSettings changes;
+  if (user != static_cast<uid_t>(-1)) changes.user = user;
+  if (group != static_cast<gid_t>(-1)) changes.group = group;
+  return change_settings(path, changes);
+}
+
+int on_utimens(const char* path, const timespec times[2], fuse_file_info*) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  const auto chosen = [&now](const timespec& time) -> std::optional<timespec> {
+    if (time.tv_nsec == UTIME_OMIT) return std::nullopt;
+    return time.tv_nsec == UTIME_NOW ? now : time;
+  };
+  NodeSettings changes;
+  changes.access_time = chosen(times[0]);
+  changes.change_time = chosen(times[1]);
+  return change_settings(path, changes);
+}
+
+int on_readlink(const char* path, char* target, std::size_t bytes) {
+  const std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  if (!node) return -ENOENT;
+  if (!node->is_link() || bytes == 0) return -EINVAL;
+  const std::size_t count = std::min(node->target.size(), bytes - 1);
+  node->target.copy(target, count);
+  target[count] = '\0';
   return 0;
 }
 
@@ -112,7 +177,7 @@ int on_readdir(const char* path, void* buffer, fuse_fill_dir_t fill, off_t, fuse
 }
 
 int on_open(const char* path, fuse_file_info* info) {
-  std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  std::optional<TreeNode> node = find_node(path);
   if (!node) return -ENOENT;
   const int access = info->flags & O_ACCMODE;
   auto file = OpenTreeFile::open(context().devices, std::move(*node), access != O_WRONLY,
@@ -142,10 +207,10 @@ int on_write(const char*, const char* text, std::size_t bytes, off_t, fuse_file_
 
 // The `>` of a shell. Nothing has a length to lose.
 int on_truncate(const char* path, off_t, fuse_file_info*) {
-  const std::optional<TreeNode> node = find_tree_node(context().devices, path);
+  const std::optional<TreeNode> node = find_node(path);
   if (!node) return -ENOENT;
   if (node->is_folder()) return -EISDIR;
-  return (node->mode & 0222) != 0 ? 0 : -EACCES;
+  return (node->mode & 0222) != 0 && node->can_be_written() ? 0 : -EACCES;
 }
 
 fuse_operations operations() {
@@ -158,7 +223,10 @@ fuse_operations operations() {
   callbacks.read = on_read;
   callbacks.write = on_write;
   callbacks.truncate = on_truncate;
-  callbacks.utimens = [](const char*, const timespec*, fuse_file_info*) { return 0; };
+  callbacks.chmod = on_chmod;
+  callbacks.chown = on_chown;
+  callbacks.utimens = on_utimens;
+  callbacks.readlink = on_readlink;
   // As sysfs: nobody makes or removes files here.
   callbacks.create = [](const char*, mode_t, fuse_file_info*) { return -EACCES; };
   callbacks.mknod = [](const char*, mode_t, dev_t) { return -EACCES; };

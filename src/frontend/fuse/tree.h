@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // frontend/fuse/tree.h: the attributes as files, where scripts expect them.
 //
-// What:    block/zramN/<attribute>, block/zramN/size and dev, class/zram-control/hot_add and
-//          hot_remove, kernel/debug/zram/zramN/block_state, mounted on a folder through libfuse.
+// What:    block/zramN/<attribute> and what else a disk has there, class/zram-control/hot_add and
+//          hot_remove, kernel/debug/zram/zramN/block_state, kernel/debug/zsmalloc/zramN/classes,
+//          machine/ (machine_view.h), mounted on a folder through libfuse.
 //          Names, texts and errno values are the attribute table's (control/attribute_table.h). Not
 //          here: the disk (fuse_disk.h).
 // Shapes:  files look like sysfs's: size 4096, the table's modes. A read at offset 0 renders anew;
-//          a write is one whole text, cut to 4096 bytes. Those below kernel/debug look like
+//          a write is one whole text, cut to 4096 bytes. chmod, chown and touch work as in sysfs
+//          (node_settings.h). Those below kernel/debug look like
 //          debugfs's: size 0, for root, and as long as they are.
 // Owns:    the mount and its threads. A folder that start made is removed at the end.
 // Errors:  start -> EBUSY a live tree is mounted there, ENOTEMPTY the folder holds other things,

@@ -3,7 +3,8 @@
 //
 // What:    from a path to a node, and from a node to text. Not here: libfuse (tree.h), the meaning
 //          of an attribute (control/attribute_table.h), texts that are made in parts
-//          (tree_listing.h).
+//          (tree_listing.h), what the block layer shows (block_folder.h), the machine's other
+//          disks (machine_view.h).
 // Shapes:  paths begin with '/' at the tree's root and end in no '/'.
 // Errors:  errno values of sysfs: ENOENT no such file, EACCES the wrong direction (root too),
 //          ENODEV the device has gone while the file was open; otherwise the attribute's own.
@@ -20,6 +21,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "frontend/fuse/block_folder.h"
 #include "frontend/fuse/tree_listing.h"
 
 namespace uzram {
@@ -33,26 +35,29 @@ struct ClassAttribute;
 // says 0.
 inline constexpr std::size_t kTreeFileBytes = 4096;
 
-// A file beside the attributes: what the block layer shows of any disk.
-struct DiskFact {
-  std::string_view name;
-  // Returns: nullopt when the file is not there now.
-  std::optional<std::string> (*show)(const Device& device);
-};
-
-// A folder when it has no row of a table. Exactly one row otherwise.
+// A folder when it is none of the others.
 struct TreeNode {
   unsigned mode = 0;               // Permission bits.
+  std::string key;                 // The same for every path that leads to it.
   bool is_debug = false;           // Below kernel/debug: what the kernel has in debugfs.
-  std::shared_ptr<Device> device;  // Of a device's folder and the files in it.
+  std::shared_ptr<Device> device;  // Of a device's folder and what is in it.
   const Attribute* attribute = nullptr;
-  const DiskFact* fact = nullptr;
   const ClassAttribute* class_attribute = nullptr;
+  std::optional<BlockEntry> entry;  // What the block layer shows; may be a folder or a link.
+  std::string target;               // Of a symbolic link; empty: it is none.
 
+  [[nodiscard]] bool is_link() const { return !target.empty(); }
   [[nodiscard]] bool is_folder() const {
-    return attribute == nullptr && fact == nullptr && class_attribute == nullptr;
+    if (entry) return entry->kind == BlockEntry::Kind::Folder;
+    return attribute == nullptr && class_attribute == nullptr && !is_link();
   }
-  [[nodiscard]] std::size_t bytes() const { return is_folder() || is_debug ? 0 : kTreeFileBytes; }
+  [[nodiscard]] std::size_t bytes() const {
+    if (is_link()) return target.size();
+    return is_folder() || is_debug ? 0 : kTreeFileBytes;
+  }
+  // Which directions it serves, whatever its mode says by now.
+  [[nodiscard]] bool can_be_read() const;
+  [[nodiscard]] bool can_be_written() const;
 };
 
 // Looking changes nothing: hot_add acts when it is read, not when it is looked up.

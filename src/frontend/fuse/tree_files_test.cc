@@ -50,9 +50,9 @@ class TreeFilesTest : public ::testing::Test {
 };
 
 TEST_F(TreeFilesTest, FoldersListWhatIsInThem) {
-  EXPECT_THAT(*list_tree_folder(devices_, "/"), ElementsAre("block", "class", "kernel"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/"), ElementsAre("block", "class", "kernel", "machine"));
   EXPECT_THAT(*list_tree_folder(devices_, "/kernel"), ElementsAre("debug"));
-  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug"), ElementsAre("zram"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug"), ElementsAre("zram", "zsmalloc"));
   EXPECT_TRUE(list_tree_folder(devices_, "/kernel/debug/zram")->empty());
   EXPECT_THAT(*list_tree_folder(devices_, "/class"), ElementsAre("zram-control"));
   EXPECT_THAT(*list_tree_folder(devices_, "/class/zram-control"),
@@ -63,6 +63,7 @@ TEST_F(TreeFilesTest, FoldersListWhatIsInThem) {
   EXPECT_THAT(*list_tree_folder(devices_, "/block"), ElementsAre("zram0", "zram1"));
   EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug/zram"), ElementsAre("zram0", "zram1"));
   EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug/zram/zram1"), ElementsAre("block_state"));
+  EXPECT_THAT(*list_tree_folder(devices_, "/kernel/debug/zsmalloc/zram1"), ElementsAre("classes"));
 }
 
 TEST_F(TreeFilesTest, DeviceFolderHasEveryAttributeAndItsMode) {
@@ -71,15 +72,13 @@ TEST_F(TreeFilesTest, DeviceFolderHasEveryAttributeAndItsMode) {
   for (const Attribute& attribute : device_attributes()) {
     const std::string name(attribute.name);
     const auto node = find_tree_node(devices_, "/block/zram0/" + name);
-    ASSERT_EQ(node.has_value(), attribute.list == nullptr) << name;
+    ASSERT_EQ(node.has_value(), !attribute.is_debug()) << name;
     if (!node) continue;
     EXPECT_THAT(names, ::testing::Contains(name));
     EXPECT_EQ(node->mode, attribute.mode);
     EXPECT_EQ(node->bytes(), kTreeFileBytes);
   }
-  EXPECT_THAT(names, ::testing::Contains("size"));
-  // There is no disk, so it has no number.
-  EXPECT_THAT(names, ::testing::Not(::testing::Contains("dev")));
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"size", "dev", "queue", "holders", "uevent"}));
 }
 
 TEST_F(TreeFilesTest, DebugFolderIsAsDebugfs) {
@@ -105,7 +104,7 @@ TEST_F(TreeFilesTest, BlockStateIsAsLongAsItIs) {
   const std::vector<std::byte> pattern(200 * kPageBytes, std::byte{0x55});
   ASSERT_TRUE(devices_.find(0)->write(0, pattern));
   EXPECT_EQ(text_at(*file, 0, 10'000)->size(), 200U * 40);
-  EXPECT_EQ(*text_at(*file, 199 * 40), "         199            0.000000 s.....\n");
+  EXPECT_THAT(*text_at(*file, 199 * 40), ::testing::MatchesRegex("         199 .*s.....\n"));
   EXPECT_EQ(*text_at(*file, 41, 11), "          1");
   EXPECT_EQ(*text_at(*file, 200 * 40), "");
   ASSERT_EQ(error_of_writing("/class/zram-control/hot_remove", "0"), 0);
@@ -183,6 +182,47 @@ TEST_F(TreeFilesTest, OpenFileOfARemovedDeviceSaysSo) {
   EXPECT_EQ(file->write(std::as_bytes(std::span(text))).error().code, ENODEV);
   devices_.add();  // Another device of the same number is another device.
   EXPECT_EQ(text_at(*file, 0).error().code, ENODEV);
+}
+
+TEST_F(TreeFilesTest, AModeTakesAwayAndGivesNoDirectionThatIsNotServed) {
+  devices_.add();
+  TreeNode node = *find_tree_node(devices_, "/block/zram0/disksize");
+  node.mode = 0444;
+  EXPECT_EQ(OpenTreeFile::open(devices_, node, false, true).error().code, EACCES);
+  node = *find_tree_node(devices_, "/block/zram0/mm_stat");
+  node.mode = 0666;
+  EXPECT_EQ(OpenTreeFile::open(devices_, node, false, true).error().code, EACCES);
+  EXPECT_TRUE(OpenTreeFile::open(devices_, node, true, false));
+}
+
+TEST_F(TreeFilesTest, TheBlockLayersPartIsThereWithoutADisk) {
+  devices_.add();
+  EXPECT_EQ(text_of("/block/zram0/dev"), "0:1\n");
+  EXPECT_EQ(text_of("/block/zram0/queue/rotational"), "0\n");
+  EXPECT_TRUE(find_tree_node(devices_, "/block/zram0/queue")->is_folder());
+  EXPECT_EQ(find_tree_node(devices_, "/block/zram0/subsystem")->target, "/sys/class/block");
+  EXPECT_TRUE(list_tree_folder(devices_, "/block/zram0/holders")->empty());
+  EXPECT_FALSE(find_tree_node(devices_, "/kernel/debug/zram/zram0/queue"));
+  EXPECT_FALSE(find_tree_node(devices_, "/kernel/debug/other/zram0/block_state"));
+}
+
+TEST_F(TreeFilesTest, TheMachinesDisksHaveOursAmongThem) {
+  devices_.add();
+  devices_.add();
+  EXPECT_THAT(*list_tree_folder(devices_, "/machine/block"),
+              ::testing::IsSupersetOf({"zram0", "zram1"}));
+  EXPECT_EQ(find_tree_node(devices_, "/machine/class/block/zram1")->target, "/sys/block/zram1");
+  EXPECT_EQ(find_tree_node(devices_, "/machine/dev/block/0:2")->target, "/sys/block/zram1");
+  EXPECT_EQ(text_of("/machine/block/zram1/initstate"), "0\n");
+  EXPECT_FALSE(find_tree_node(devices_, "/machine/block/zram2")) << "nor the kernel's own";
+  EXPECT_FALSE(find_tree_node(devices_, "/machine/block/x/y"));
+  EXPECT_FALSE(find_tree_node(devices_, "/machine/block/.."));
+  const std::vector<std::string> names = *list_tree_folder(devices_, "/machine/block");
+  for (const std::string& name : names) {
+    const auto node = find_tree_node(devices_, "/machine/block/" + name);
+    ASSERT_TRUE(node) << name;
+    EXPECT_EQ(node->is_folder(), name.rfind("zram", 0) == 0) << name;
+  }
 }
 
 }  // namespace
