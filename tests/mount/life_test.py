@@ -119,6 +119,30 @@ class EndTest(MountTest):
         self.assertEqual(bytes(content), (self.above / "a").read_bytes())
         self.assertEqual(b"words", (self.above / "small").read_bytes())
 
+    def test_a_rename_over_a_file_leaves_the_old_or_the_new_one(self):
+        daemon = self.mount()
+        old, new = text(400_000, 1), text(500_000, 2)
+        for name, content in ("closed", new), ("open", new), ("small", b"small"), ("first", new):
+            if name != "first":
+                (self.above / name).write_bytes(old)
+            with open(self.above / "beside", "wb", buffering=0) as file:
+                file.write(content)
+                if name == "open":
+                    os.replace(self.above / "beside", self.above / name)
+            if name != "open":
+                os.replace(self.above / "beside", self.above / name)
+            if name != "first":
+                self.assertEqual(content, (self.above / name).read_bytes())
+        (self.above / "target").write_bytes(old)
+        descriptor = os.open(self.above / "never closed", os.O_CREAT | os.O_WRONLY)
+        os.write(descriptor, new)
+        os.replace(self.above / "never closed", self.above / "target")
+        self.kill(daemon)
+        self.abandon(descriptor)
+        self.mount()
+        for name, content in ("closed", new), ("open", new), ("small", b"small"), ("target", new):
+            self.assertEqual(content, (self.above / name).read_bytes(), name)
+
     def test_a_kill_at_any_time_leaves_files_that_open(self):
         for milliseconds in (5, 20, 60):
             daemon = self.mount()
@@ -180,6 +204,31 @@ class FullDiskTest(MountTest):
         self.mount()
         self.assertEqual(keeps, (self.above / "keeps").read_bytes())
         self.assertEqual(keeps, (self.above / "other").read_bytes())
+
+    def test_what_was_refused_reads_as_it_is_stored(self):
+        self.mount("nocompress_extension=raw")
+        files = {"small": b"words", "large": text(200_000), "a.raw": text(50_000), "new": b""}
+        for name, content in files.items():
+            if name != "new":
+                self.write(self.above / name, content)
+        with open(self.below / "filler", "wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+        for turn in range(2):
+            for name in files:
+                with self.assertRaises(OSError), open(self.above / name, "ab", buffering=0) as file:
+                    file.write(noise(300_000, turn))
+                    os.fsync(file.fileno())
+        time.sleep(0.3)  # Until the kernel has let go of its pages.
+        shown = {name: (self.above / name).read_bytes() for name in files}
+        for name, content in shown.items():
+            self.assertEqual((self.above / name).stat().st_size, len(content))
+            self.assertTrue(content.startswith(files[name]), name)
+        (self.below / "filler").unlink()
+        self.remount()
+        for name, content in shown.items():
+            self.assertEqual(content, (self.above / name).read_bytes(), name)
 
     def test_is_told_at_close_at_the_latest(self):
         self.mount()

@@ -37,11 +37,7 @@ void close_handle(Inode& inode, const fuse_file_info& info) {
 
 Result<void> open_inode(Inode& inode, const fuse_file_info& info) {
   if (inode.file == nullptr) return fail(EINVAL);
-  if (auto opened = inode.file->open(may_write(info)); !opened) return opened;
-  if ((info.flags & O_TRUNC) == 0 || !may_write(info)) return {};
-  auto cut = inode.file->truncate(0);
-  if (!cut) inode.file->close(true);
-  return cut;
+  return inode.file->open(may_write(info));
 }
 
 void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -69,17 +65,17 @@ void reply_created(fuse_req_t request, const fuse_entry_param& entry, fuse_file_
   volume_of(request).inodes().let_go(inode);
 }
 
-// Somebody else made it: it is opened instead.
-void open_existing(fuse_req_t request, Inode& folder, const char* name, fuse_file_info& info) {
-  Volume& volume = volume_of(request);
-  const auto entry = look_up(volume, folder, name);
-  if (!entry) return reply_error(request, entry.error().code);
-  Inode& inode = inode_of(request, entry->ino);
-  if (auto opened = open_inode(inode, info); !opened) {
-    volume.inodes().let_go(inode);
-    return reply_error(request, opened.error().code);
-  }
-  reply_created(request, *entry, info);
+// Made with the caller's ids: nobody has to be given it afterwards.
+Result<FileDescriptor> create_file(fuse_req_t request, const Inode& folder, const char* name,
+                                   mode_t mode) {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const Caller caller = caller_of(request);
+  const auto acting = ActAs::begin(caller);
+  if (!acting) return fail(acting.error().code);
+  FileDescriptor file(
+      ::openat(folder.place(), name, kFlags, mode_under_umask(caller, mode & 07777)));
+  if (!file.is_open()) return fail_errno();
+  return file;
 }
 
 void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
@@ -87,28 +83,20 @@ void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
   Volume& volume = volume_of(request);
   Inode& folder = inode_of(request, parent);
   if (is_private(volume, folder, name)) return reply_error(request, EPERM);
-  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  FileDescriptor file(::openat(folder.place(), name, kFlags, mode & 07777));
-  if (!file.is_open()) {
-    const int code = errno;
-    if (code == EEXIST && (info->flags & O_EXCL) == 0)
-      return open_existing(request, folder, name, *info);
-    return reply_error(request, code);
+  auto file = create_file(request, folder, name, mode);
+  if (!file) {
+    // Somebody else made it, below. The kernel takes what create opens for the caller's own: it is
+    // told to look again, and then checks who may open it.
+    const bool is_to_look_again = file.error().code == EEXIST && (info->flags & O_EXCL) == 0;
+    return reply_error(request, is_to_look_again ? ESTALE : file.error().code);
   }
-  if (auto given = give_to_caller(request, folder, folder.place(), name, mode); !given) {
-    ::unlinkat(folder.place(), name, 0);
-    return reply_error(request, given.error().code);
-  }
-  const auto entry = look_up(volume, folder, name);
+  // Not by its name, which may be another file's by now.
+  const auto entry = entry_of_open_file(volume, file->get());
   if (!entry) return reply_error(request, entry.error().code);
   Inode& inode = inode_of(request, entry->ino);
-  if (inode.file == nullptr) {
-    volume.inodes().let_go(inode);
-    return reply_error(request, EEXIST);
-  }
   const bool wants = volume.wants_compression(folder, name);
   mark_new(volume, inode, wants);
-  inode.file->open_new(std::move(file), wants);
+  inode.file->open_new(*std::move(file), wants);
   // Its handle closes as one that can write, whatever it was opened for.
   info->flags = (info->flags & ~O_ACCMODE) | O_RDWR;
   reply_created(request, *entry, *info);
@@ -133,7 +121,7 @@ void on_read(fuse_req_t request, fuse_ino_t node, std::size_t bytes, off_t offse
 }
 
 // A compressed file's, or one that has to be looked at.
-void write_from_memory(fuse_req_t request, RegularFile& file, fuse_bufvec& data, off_t offset) {
+Result<void> write_from_memory(RegularFile& file, fuse_bufvec& data, off_t offset) {
   const std::size_t bytes = ::fuse_buf_size(&data);
   ConstBytes content;
   thread_local std::vector<std::byte> place;
@@ -144,28 +132,61 @@ void write_from_memory(fuse_req_t request, RegularFile& file, fuse_bufvec& data,
     fuse_bufvec copy = FUSE_BUFVEC_INIT(bytes);
     copy.buf[0].mem = place.data();
     const ssize_t copied = ::fuse_buf_copy(&copy, &data, fuse_buf_copy_flags{});
-    if (copied < 0) return reply_error(request, static_cast<int>(-copied));
-    content = ConstBytes(place).first(static_cast<std::size_t>(copied));
+    if (copied < 0) return fail(static_cast<int>(-copied));
+    if (static_cast<std::size_t>(copied) < bytes) return fail(EIO);
+    content = ConstBytes(place).first(bytes);
   }
-  if (auto written = file.write(static_cast<std::uint64_t>(offset), content); !written)
-    return reply_error(request, written.error().code);
-  ::fuse_reply_write(request, content.size());
+  return file.write(static_cast<std::uint64_t>(offset), content);
+}
+
+// A plain one's. The kernel takes the writing of a part of its pages for that of all: so the rest
+// is tried until it is refused.
+Result<void> write_through(int descriptor, fuse_bufvec& data, off_t offset) {
+  const std::size_t bytes = ::fuse_buf_size(&data);
+  fuse_bufvec target = FUSE_BUFVEC_INIT(bytes);
+  target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  target.buf[0].fd = descriptor;
+  target.buf[0].pos = offset;
+  for (std::size_t done = 0; done < bytes;) {
+    const ssize_t written = ::fuse_buf_copy(&target, &data, fuse_buf_copy_flags{});
+    if (written < 0) return fail(static_cast<int>(-written));
+    if (written == 0) return fail(EIO);
+    done += static_cast<std::size_t>(written);
+  }
+  return {};
+}
+
+// Who wrote what the kernel kept has been told that all was well, and it is shown. So the size that
+// the kernel goes on to show becomes true, and its pages are read anew.
+void refuse_kept(fuse_req_t request, Inode& inode, std::uint64_t end, int code) {
+  Volume& volume = volume_of(request);
+  inode.file->reach(end);
+  volume.inodes().hold(inode);
+  reply_error(request, code);
+  volume.late_answers().post([&volume, &inode] {
+    volume.write_back(inode);
+    volume.inodes().let_go(inode);
+  });
 }
 
 void on_write_buf(fuse_req_t request, fuse_ino_t node, fuse_bufvec* data, off_t offset,
-                  fuse_file_info*) {
-  RegularFile& file = *inode_of(request, node).file;
-  const bool was_plain =
-      file.try_plain_write(static_cast<std::uint64_t>(offset), [&](int descriptor) {
-        fuse_bufvec target = FUSE_BUFVEC_INIT(::fuse_buf_size(data));
-        target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-        target.buf[0].fd = descriptor;
-        target.buf[0].pos = offset;
-        const ssize_t written = ::fuse_buf_copy(&target, data, fuse_buf_copy_flags{});
-        if (written < 0) return reply_error(request, static_cast<int>(-written));
-        ::fuse_reply_write(request, static_cast<std::size_t>(written));
-      });
-  if (!was_plain) write_from_memory(request, file, *data, offset);
+                  fuse_file_info* info) {
+  Inode& inode = inode_of(request, node);
+  const auto start = static_cast<std::uint64_t>(offset);
+  const std::size_t bytes = ::fuse_buf_size(data);
+  Result<void> written;
+  const bool was_plain = inode.file->try_plain_write(start, [&](int descriptor) {
+    written = write_through(descriptor, *data, offset);
+    if (written) ::fuse_reply_write(request, bytes);
+  });
+  if (!was_plain) {
+    written = write_from_memory(*inode.file, *data, offset);
+    if (written) ::fuse_reply_write(request, bytes);
+  }
+  if (written) return;
+  const int code = written.error().code;
+  if (info->writepage == 0) return reply_error(request, code);
+  refuse_kept(request, inode, start + bytes, code);
 }
 
 void on_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {

@@ -73,12 +73,13 @@ void RegularFile::forget() {
   cluster_.reset();
   file_.reset();
   young_ = {};
-  is_writable_ = may_grow_ = false;
+  is_writable_ = may_grow_ = has_whole_head_ = false;
 }
 
 Result<void> RegularFile::open_cluster(FileDescriptor file) {
   const StorageMode mode = is_writable_ ? StorageMode::Write : StorageMode::Read;
-  auto storage = adopt_cluster_storage(std::move(file), mode);
+  // Only the mount changes what lies below: somebody who may read it does not stop that.
+  auto storage = adopt_cluster_storage(std::move(file), mode, LockRule::WritersOnly);
   if (!storage) return fail(storage.error().code);
   auto opened = ClusterFile::open(*std::move(storage), mode, limits());
   if (!opened) return fail(opened.error().code);
@@ -90,11 +91,12 @@ Result<void> RegularFile::open_cluster(FileDescriptor file) {
 
 // Requires: Closed.
 Result<void> RegularFile::open_below(bool will_write) {
-  const std::string path = inode_.path();
   is_writable_ = will_write;
-  FileDescriptor file(::open(path.c_str(), (will_write ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  auto opened = inode_.open(will_write);
+  if (!opened) return fail(opened.error().code);
+  FileDescriptor file = *std::move(opened);
   struct stat status {};
-  if (!file.is_open() || ::fstat(file.get(), &status) != 0) return fail_errno();
+  if (::fstat(file.get(), &status) != 0) return fail_errno();
   const auto is_cluster = is_cluster_file(file.get());
   if (!is_cluster) return fail(is_cluster.error().code);
   if (*is_cluster) return open_cluster(std::move(file));
@@ -103,6 +105,7 @@ Result<void> RegularFile::open_below(bool will_write) {
   const bool is_small = is_writable_ && size < volume_.small_file_bytes() && wants_young();
   state_ = is_small && size == 0 ? FileState::Young : FileState::Plain;
   may_grow_ = is_small && size != 0 && status.st_nlink == 1;
+  has_whole_head_ = size >= kRootMagicBytes;
   return {};
 }
 
@@ -173,15 +176,15 @@ Result<std::uint64_t> RegularFile::size_of_closed(const struct stat& status) {
     return shown_->size_bytes;
   }
   Shown shown{stored_bytes, status.st_ctim, stored_bytes};
-  const FileDescriptor file(::open(inode_.path().c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.is_open()) {
-    const auto is_cluster = is_cluster_file(file.get());
-    if (!is_cluster) return fail(is_cluster.error().code);
-    if (*is_cluster) {
-      const auto content = content_bytes(file.get());
-      if (!content) return content;
-      shown.size_bytes = *content;
-    }
+  // What is stored may be more or less than the content: without a look there is no answer.
+  const auto file = inode_.open(false);
+  if (!file) return fail(file.error().code);
+  const auto is_cluster = is_cluster_file(file->get());
+  if (!is_cluster) return fail(is_cluster.error().code);
+  if (*is_cluster) {
+    const auto content = content_bytes(file->get());
+    if (!content) return content;
+    shown.size_bytes = *content;
   }
   shown_ = shown;
   return shown.size_bytes;
@@ -258,6 +261,7 @@ Result<void> RegularFile::settle() {
     }
     done += static_cast<std::size_t>(written);
   }
+  has_whole_head_ = young_.size() >= kRootMagicBytes;
   young_ = {};
   state_ = FileState::Plain;
   may_grow_ = true;
@@ -313,15 +317,18 @@ Result<void> RegularFile::commit_in_background() {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     if (state_ == FileState::Cluster && has_changes_ && !is_gone) done = sync_cluster();
   }
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
   if (is_gone && open_count_ == 0) has_changes_ = false;  // Nobody will ever read it.
   // An open one may still grow: while it is small, memory holds it as it would any change.
   if (state_ == FileState::Young && has_changes_) done = settle();
   if (!done) error_ = done.error().code;
   if (open_count_ != 0) return done;
   // What can never be made safe is given up: the next one to open it finds the last commit.
-  if (!done && !may_succeed_later(done.error().code)) has_changes_ = false;
+  const bool is_given_up = !done && !may_succeed_later(done.error().code);
+  if (is_given_up) has_changes_ = false;
   if (!has_changes_) forget();
+  lock.unlock();
+  if (is_given_up) volume_.write_back(inode_);
   return done;
 }
 
