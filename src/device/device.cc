@@ -70,16 +70,6 @@ bool Device::is_initialised() const { return disksize() != 0; }
 
 std::uint64_t Device::disksize() const { return disk_bytes_.load(std::memory_order_relaxed); }
 
-std::string Device::block_path() const {
-  return attachment_ == nullptr || !is_initialised() ? std::string()
-                                                     : attachment_->block_path(*this);
-}
-
-Result<FileDescriptor> Device::open_disk() const {
-  if (attachment_ == nullptr || !is_initialised()) return fail(ENODEV);
-  return attachment_->open_disk(*this);
-}
-
 // --- settings
 
 const CodecInfo& Device::algorithm() const {

@@ -10,7 +10,8 @@
 // Laws:    while a descriptor of a loop device is open, the device keeps its file: a detach is
 //          put off until the last close.
 // Proof:   loop_device_test.cc, fuse_attachment_test.cc.
-// Source:  loop(4); lo_device and lo_inode of LOOP_GET_STATUS64.
+// Source:  loop(4); lo_device and lo_inode of LOOP_GET_STATUS64; the kernel's
+//          ABI/stable/sysfs-block for diskseq.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +27,21 @@ struct LoopBinding {
   std::uint64_t file_device =
       0;  // As in st_dev: a mount's own, so no other mount has it meanwhile.
   std::uint64_t file_inode = 0;
+  std::uint64_t disk_sequence = 0;  // New for each binding of any disk; 0: an old kernel.
 
   // What the open loop device `node` is bound to. Errors: ENODEV nothing; otherwise of the file.
   static Result<LoopBinding> read(int node);
 
-  [[nodiscard]] std::string path() const;  // "/dev/loop5"
+  [[nodiscard]] std::string path() const;   // "/dev/loop5"
+  [[nodiscard]] std::string sysfs() const;  // "/sys/block/loop5"
   [[nodiscard]] Result<FileDescriptor> open(int flags) const;
+  // Whether it still holds, without opening the device where the kernel allows that.
+  [[nodiscard]] bool is_current() const;
   friend bool operator==(const LoopBinding&, const LoopBinding&) = default;
 };
+
+// Where /dev is not the kernel's own (containers), a device above the first few has no node: makes
+// it. Returns: whether it was made.
+Result<bool> ensure_loop_node(int index);
 
 }  // namespace uzram
