@@ -3,8 +3,8 @@
 
 What:    each shell creates a disk, writes and reads it, and removes it. Strangers take and free
          loop devices over files of their own. An administrator detaches disks of ours by hand, so
-         their numbers go to others while a daemon still has the device. No stranger's loop device is ever
-         touched, every remove succeeds, every page reads back.
+         their numbers go to others while a daemon still has the device. No stranger's loop
+         device is ever touched, every remove succeeds, every page reads back.
 Shapes:  UZRAM_STORM_CYCLES: how many disks come and go in all (48); 10000 takes about an hour.
 """
 import fcntl
