@@ -8,6 +8,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "frontend/fuse/block_users.h"
+#include "frontend/fuse/mount_table.h"
+
 namespace uzram {
 
 namespace {
@@ -15,22 +18,6 @@ namespace {
 std::string read_file(const char* path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-// The kernel writes blank, tab, newline and backslash in paths as a backslash and three digits.
-std::string undo_escapes(std::string_view escaped) {
-  std::string plain;
-  for (std::size_t i = 0; i < escaped.size(); ++i) {
-    const std::string_view digits = escaped.substr(i + 1, 3);
-    if (escaped[i] != '\\' || digits.size() != 3 ||
-        digits.find_first_not_of("01234567") != std::string_view::npos) {
-      plain += escaped[i];
-      continue;
-    }
-    plain += static_cast<char>((digits[0] - '0') * 64 + (digits[1] - '0') * 8 + digits[2] - '0');
-    i += 3;
-  }
-  return plain;
 }
 
 // Calls `visit` with the words of each line.
@@ -67,21 +54,14 @@ std::vector<std::string> mount_points(std::string_view mountinfo, DeviceNumber n
   std::vector<std::string> points;
   for_each_line(mountinfo, [&](const std::vector<std::string_view>& words) {
     if (words.size() <= kMountPointWord || words[kNumberWord] != wanted) return;
-    points.push_back(undo_escapes(words[kMountPointWord]));
+    points.push_back(without_octal_escapes(words[kMountPointWord]));
   });
   return points;
 }
 
-bool is_listed_as_swap(std::string_view swaps, std::string_view path) {
-  bool is_listed = false;
-  for_each_line(swaps, [&](const std::vector<std::string_view>& words) {
-    is_listed |= !words.empty() && undo_escapes(words[0]) == path;
-  });
-  return is_listed;
-}
-
 bool is_swap_now(const std::string& block_path) {
-  return !block_path.empty() && is_listed_as_swap(read_file("/proc/swaps"), block_path);
+  const std::optional<DeviceNumber> number = block_device_number(block_path);
+  return number && is_used_as_swap(makedev(number->major, number->minor));
 }
 
 std::string mount_point_of(const std::string& block_path) {

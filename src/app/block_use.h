@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // app/block_use.h: what the kernel does with a block device: where it is mounted, whether it swaps.
 //
-// Shapes: texts of /proc/self/mountinfo and /proc/swaps are parameters, so that tests can give
-//         their own; paths in them carry octal escapes, which are undone here.
+// Shapes: a device is known by its number, whatever names its node has. Texts of
+//         /proc/self/mountinfo are parameters, so that tests can give their own; paths in them
+//         carry octal escapes, which are undone here.
 // Proof:  block_use_test.cc.
 #pragma once
 
@@ -25,8 +26,6 @@ struct DeviceNumber {
 // Every mount point of the device in the text of a mountinfo file.
 [[nodiscard]] std::vector<std::string> mount_points(std::string_view mountinfo,
                                                     DeviceNumber number);
-// Whether the path stands in the text of /proc/swaps.
-[[nodiscard]] bool is_listed_as_swap(std::string_view swaps, std::string_view path);
 
 // Now and here. "[SWAP]" for swap, as zramctl prints; empty when neither.
 [[nodiscard]] std::string mount_point_of(const std::string& block_path);

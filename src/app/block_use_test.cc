@@ -24,19 +24,6 @@ TEST(MountPoints, AreThoseOfExactlyThatDevice) {
   EXPECT_THAT(mount_points("", {7, 3}), IsEmpty());
 }
 
-constexpr std::string_view kSwaps =
-    "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
-    "/dev/loop3                              partition\t1048572\t\t0\t\t100\n"
-    "/swap\\040file file 1 0 -2\n";
-
-TEST(Swaps, ListPathsAsWholeWords) {
-  EXPECT_TRUE(is_listed_as_swap(kSwaps, "/dev/loop3"));
-  EXPECT_TRUE(is_listed_as_swap(kSwaps, "/swap file"));
-  EXPECT_FALSE(is_listed_as_swap(kSwaps, "/dev/loop"));
-  EXPECT_FALSE(is_listed_as_swap(kSwaps, "/dev/loop33"));
-  EXPECT_FALSE(is_listed_as_swap("", "/dev/loop3"));
-}
-
 TEST(BlockDeviceNumber, BelongsToBlockDevicesOnly) {
   EXPECT_FALSE(block_device_number("/dev/null"));
   EXPECT_FALSE(block_device_number("/nonexistent"));

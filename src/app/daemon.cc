@@ -2,6 +2,7 @@
 #include "app/daemon.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "control/attribute_table.h"
 #include "control/device_json.h"
@@ -14,6 +15,8 @@ InputResult<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options)
   disk_options.state_dir = options.state_folder;
   disk_options.thread_count = options.thread_count;
   disk_options.io_uring = options.io_uring;
+  disk_options.link_folder = options.link_folder;
+  disk_options.on_loss = [](const std::string& text) { spdlog::warn("{}", text); };
   auto attachment = FuseAttachment::create(std::move(disk_options));
   if (!attachment) return tl::unexpected<InputError>(attachment.error());
   daemon->attachment_ = std::move(*attachment);
@@ -50,17 +53,31 @@ InputResult<std::shared_ptr<Device>> Daemon::create() {
 
 InputResult<void> Daemon::remove(int id) {
   const std::shared_ptr<Device> device = devices_->find(id);
-  const std::string users = device == nullptr
-                                ? std::string()
-                                : fmt::format("{}", fmt::join(attachment_->users(*device), ", "));
   InputResult<void> outcome =
       find_class_attribute("hot_remove")->store(*devices_, std::to_string(id));
   if (outcome) {
     swap_.forget(id);
-  } else if (outcome.error().code == EBUSY && !users.empty()) {
-    outcome.error().text = fmt::format("zram{} is in use: {}", id, users);
+  } else if (outcome.error().code == EBUSY && device != nullptr) {
+    outcome.error().text = name_users(*device);
   }
   return outcome;
+}
+
+std::string Daemon::name_users(const Device& device) const {
+  const std::vector<std::string> users = attachment_->users(device);
+  const std::string name = device_name(device);
+  if (users.empty()) return name + " is in use: no program that this process can see";
+  return fmt::format("{} is in use: {}", name, fmt::join(users, ", "));
+}
+
+InputResult<void> Daemon::attach(Device& device) {
+  const Result<void> done = device.attach_disk();
+  if (done) return {};
+  const int code = done.error().code;
+  const std::string name = device_name(device);
+  if (code == EINVAL) return refuse(code, name + " has no disksize yet; set it first");
+  return refuse(code, fmt::format("{} gets no disk ({}); its pages are safe, try again", name,
+                                  errno_name(code)));
 }
 
 InputResult<std::vector<std::string>> Daemon::swap_on(Device& device, const SwapRequest& request) {
@@ -73,21 +90,42 @@ std::vector<std::string> Daemon::try_stop() {
   is_stopping_.store(true, std::memory_order_relaxed);
   std::vector<std::string> uses;
   const auto all = devices_->all();
-  // All are looked at before any is removed: what is removed is gone.
-  for (const std::shared_ptr<Device>& device : all) {
-    for (const std::string& user : attachment_->users(*device)) {
-      uses.push_back(fmt::format("{}: {}", device_name(*device), user));
-    }
-  }
-  if (uses.empty()) {
+  // All disks go before any page does: what is removed is gone.
+  const std::shared_ptr<Device> busy = take_disks(all);
+  if (busy == nullptr) {
     for (const std::shared_ptr<Device>& device : all) {
       if (const InputResult<void> removed = remove(device->id()); !removed) {
         uses.push_back(removed.error().text);
       }
     }
+  } else {
+    for (const std::shared_ptr<Device>& device : all) {
+      if (device == busy || attachment_->is_claimed(*device)) uses.push_back(name_users(*device));
+    }
   }
   if (!uses.empty()) is_stopping_.store(false, std::memory_order_relaxed);
   return uses;
+}
+
+std::shared_ptr<Device> Daemon::take_disks(const std::vector<std::shared_ptr<Device>>& devices) {
+  // What is claimed is seen without touching anything.
+  for (const std::shared_ptr<Device>& device : devices) {
+    if (attachment_->is_claimed(*device)) return device;
+  }
+  std::vector<std::shared_ptr<Device>> taken;
+  for (const std::shared_ptr<Device>& device : devices) {
+    if (!device->is_initialised()) continue;
+    if (device->detach_disk()) {
+      taken.push_back(device);
+      continue;
+    }
+    for (const std::shared_ptr<Device>& other : taken) {
+      const InputResult<void> back = attach(*other);
+      if (!back) spdlog::error("{}", back.error().text);
+    }
+    return device;
+  }
+  return nullptr;
 }
 
 }  // namespace uzram

@@ -30,6 +30,7 @@ struct DaemonOptions {
   UringUse io_uring = UringUse::Auto;
   int device_count = 0;        // Devices without disksize to begin with.
   unsigned thread_count = 0;   // Serving threads of a disk; 0: as many as processors.
+  std::string link_folder;     // Where disks get a further link, if the name is free; or empty.
   bool is_io_flusher = false;  // Whether the kernel knows that block I/O waits for this process.
 };
 
@@ -42,6 +43,7 @@ class Daemon : public Operations {
   [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const override;
   InputResult<std::shared_ptr<Device>> create() override;
   InputResult<void> remove(int id) override;
+  InputResult<void> attach(Device& device) override;
   InputResult<std::vector<std::string>> swap_on(Device& device,
                                                 const SwapRequest& request) override;
   InputResult<void> swap_off(Device& device) override;
@@ -52,6 +54,12 @@ class Daemon : public Operations {
 
  private:
   explicit Daemon(const DaemonOptions& options) : swap_(options.is_io_flusher) {}
+  // For messages.
+  [[nodiscard]] std::string name_users(const Device& device) const;
+  // Takes all disks away, or none: after one that is in use, those before it come back. Returns:
+  // that one, or null.
+  [[nodiscard]] std::shared_ptr<Device> take_disks(
+      const std::vector<std::shared_ptr<Device>>& devices);
 
   std::unique_ptr<FuseAttachment> attachment_;
   std::unique_ptr<DeviceSet> devices_;

@@ -37,6 +37,9 @@ std::string ratio_text(const Json& device, bool) {
       "{:.2f}", static_cast<double>(stat_of(device, "orig_data_size")) / static_cast<double>(cost));
 }
 
+// Somebody took the disk away; uzram attach makes it again.
+bool is_missing(const Json& device) { return device.value("is_disk_missing", false); }
+
 constexpr std::size_t kStandardCount = 8;
 
 }  // namespace
@@ -61,10 +64,14 @@ const std::vector<ListColumn>& all_list_columns() {
          return size_text(stat_of(device, "mem_used_total"), in_bytes);
        }},
       {"STREAMS", "processors that compress at once", true, streams_text},
-      {"MOUNTPOINT", "where it is mounted, or [SWAP]", false,
-       [](const Json& device, bool) { return device.at("mountpoint").get<std::string>(); }},
+      {"MOUNTPOINT", "where it is mounted, or [SWAP], or [MISSING]", false,
+       [](const Json& device, bool) {
+         return is_missing(device) ? "[MISSING]" : device.at("mountpoint").get<std::string>();
+       }},
       {"DEVICE", "the disk itself", false,
-       [](const Json& device, bool) { return device.at("block_path").get<std::string>(); }},
+       [](const Json& device, bool) {
+         return is_missing(device) ? "missing" : device.at("block_path").get<std::string>();
+       }},
       {"ZERO-PAGES", "pages of one repeated pattern", true,
        [](const Json& device, bool) { return std::to_string(stat_of(device, "same_pages")); }},
       {"MEM-LIMIT", "most pool memory it may use", true,

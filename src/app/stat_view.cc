@@ -58,7 +58,8 @@ std::string stat_block(const Json& device) {
   const std::uint64_t packed = number(device, "compr_data_size");
   const std::uint64_t cost = number(device, "total_bytes");
   const std::uint64_t limit = number(device, "mem_limit");
-  const auto disk = device.at("block_path").get<std::string>();
+  auto disk = device.at("block_path").get<std::string>();
+  if (device.value("is_disk_missing", false)) disk = "disk missing (uzram attach)";
   return fmt::format(
       "{} {} {} {}\n"
       "  stored    {} ({} same-filled pages, {} huge pages)\n"

@@ -25,6 +25,7 @@ nlohmann::json device_json(const Device& device) {
   return {{"name", device_name(device)},
           {"id", device.id()},
           {"block_path", device.block_path()},
+          {"is_disk_missing", device.is_disk_missing()},
           {"initialised", device.is_initialised()},
           {"algorithm", std::string(device.algorithm().name)},
           {"disksize", device.disksize()},

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // control/device_json.h: a device as JSON, from the attribute table and the list of statistics.
 //
-// Shapes: device_json: {"name", "id", "block_path", "initialised", "algorithm", "disksize",
-//         "streams", "stats": {...}}; attributes_json: {"<readable attribute>": "<text without
-//         the last newline>", ...}. Numbers are numbers.
+// Shapes: device_json: {"name", "id", "block_path", "is_disk_missing", "initialised",
+//         "algorithm", "disksize", "streams", "stats": {...}}; attributes_json:
+//         {"<readable attribute>": "<text without the last newline>", ...}. Numbers are numbers.
 // Proof:  request_test.cc.
 #pragma once
 

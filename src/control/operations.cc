@@ -14,6 +14,8 @@ tl::unexpected<InputError> not_offered(const char* what) {
 
 InputResult<std::shared_ptr<Device>> Operations::create() { return not_offered("add devices"); }
 
+InputResult<void> Operations::attach(Device&) { return not_offered("attach disks"); }
+
 InputResult<void> Operations::remove(int) { return not_offered("remove devices"); }
 
 InputResult<std::vector<std::string>> Operations::swap_on(Device&, const SwapRequest&) {

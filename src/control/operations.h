@@ -35,6 +35,8 @@ class Operations {
   // Adds an uninitialised device.
   virtual InputResult<std::shared_ptr<Device>> create();
   virtual InputResult<void> remove(int id);
+  // Gives a device a disk again whose own was taken away. One that has its disk: nothing happens.
+  virtual InputResult<void> attach(Device& device);
   // Returns: remarks for the person, one a line: what was prepared and what was refused.
   virtual InputResult<std::vector<std::string>> swap_on(Device& device, const SwapRequest& request);
   virtual InputResult<void> swap_off(Device& device);

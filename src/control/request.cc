@@ -244,6 +244,14 @@ Answer answer_reset(Operations& operations, const Json& request) {
   return done(store_attribute(**device, "reset", "1"));
 }
 
+Answer answer_attach(Operations& operations, const Json& request) {
+  const auto device = find_device(operations, request);
+  if (!device) return pass_on(device.error());
+  const InputResult<void> attached = operations.attach(**device);
+  if (!attached) return pass_on(attached.error());
+  return device_json(**device);
+}
+
 Answer answer_compact(Operations& operations, const Json& request) {
   const auto device = find_device(operations, request);
   if (!device) return pass_on(device.error());
@@ -302,6 +310,7 @@ constexpr std::array kOperations{
     Operation{"set", " device attribute value ", answer_set},
     Operation{"remove", " device ", answer_remove},
     Operation{"reset", " device ", answer_reset},
+    Operation{"attach", " device ", answer_attach},
     Operation{"compact", " device ", answer_compact},
     Operation{"stats", " device ", answer_stats},
     Operation{"map", " device cells ", answer_map},

@@ -14,6 +14,7 @@
 //          set         device, attribute, value                               -> null
 //          remove      device                                                 -> null
 //          reset       device                                                 -> null
+//          attach      device: makes a disk that was taken away again         -> device
 //          compact     device                                                 -> null
 //          stats       device                                                 -> device
 //          map         device, cells? (1024)                 -> as page_map_json, and device

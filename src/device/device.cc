@@ -70,11 +70,6 @@ bool Device::is_initialised() const { return disksize() != 0; }
 
 std::uint64_t Device::disksize() const { return disk_bytes_.load(std::memory_order_relaxed); }
 
-std::string Device::block_path() const {
-  return attachment_ == nullptr || !is_initialised() ? std::string()
-                                                     : attachment_->block_path(*this);
-}
-
 // --- settings
 
 const CodecInfo& Device::algorithm() const {

@@ -59,10 +59,21 @@ class Attachment {
   // error undoes the initialisation.
   virtual Result<void> attach(Device& device) = 0;
   // Called before reset. Errors: EBUSY while somebody uses the block device; the device then stays
-  // as it is.
+  // as it is. A disk that somebody else took away is a success.
   virtual Result<void> detach(Device& device) = 0;
+  // Makes what was taken away (losetup -d, umount, detach) again, over the same pages; the rest is
+  // as attach says. A disk that is there: nothing happens.
+  virtual Result<void> attach_again(Device&) { return {}; }
+  // Whether the disk was taken away and somebody should call attach_again.
+  [[nodiscard]] virtual bool is_disk_missing(const Device&) const { return false; }
   // Where users find the disk ("/dev/loop0"); empty when there is nothing to open.
   [[nodiscard]] virtual std::string block_path(const Device& device) const = 0;
+  // The disk itself, opened for reading: whatever is done through this descriptor (by way of
+  // /proc/self/fd as well) is done to this device's disk and to no other, while it is open.
+  // Errors: ENODEV there is no disk, or it was taken away (losetup -d); otherwise those of open.
+  [[nodiscard]] virtual Result<FileDescriptor> open_disk(const Device&) const {
+    return fail(ENODEV);
+  }
 };
 
 // A stretch of pages that are alike, for front ends that report allocation (NBD block status,
@@ -98,6 +109,13 @@ class Device {
   // 0 while uninitialised.
   [[nodiscard]] std::uint64_t disksize() const;
   [[nodiscard]] std::string block_path() const;
+  // As Attachment::open_disk and is_disk_missing.
+  [[nodiscard]] Result<FileDescriptor> open_disk() const;
+  [[nodiscard]] bool is_disk_missing() const;
+  // Takes the disk away and keeps the pages; makes it again. Errors: EINVAL while uninitialised;
+  // otherwise as Attachment's detach and attach_again.
+  Result<void> detach_disk();
+  Result<void> attach_disk();
 
   // --- configuration
   [[nodiscard]] const CodecInfo& algorithm() const;

@@ -31,6 +31,7 @@ void add_get(CLI::App& program, CommandLine& line);
 void add_set(CLI::App& program, CommandLine& line);
 void add_remove(CLI::App& program, CommandLine& line);
 void add_reset(CLI::App& program, CommandLine& line);
+void add_attach(CLI::App& program, CommandLine& line);
 void add_compact(CLI::App& program, CommandLine& line);
 void add_swap(CLI::App& program, CommandLine& line);
 void add_stat(CLI::App& program, CommandLine& line);

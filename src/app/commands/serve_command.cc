@@ -21,6 +21,7 @@ struct ServeWords {
   std::string io_uring = "auto";
   int thread_count = 0;
   int device_count = 0;
+  bool has_dev_links = false;
 };
 
 constexpr int kMostThreads = 256;
@@ -50,6 +51,7 @@ int run_serve(const CommandLine& line, const ServeWords& words) {
   options.io_uring = *io_uring;
   options.device_count = words.device_count;
   options.thread_count = static_cast<unsigned>(words.thread_count);
+  if (words.has_dev_links) options.link_folder = "/dev";
   options.state_folder = words.state_folder;
   if (options.state_folder.empty()) {
     InputResult<std::string> folder = default_state_folder();
@@ -97,6 +99,8 @@ void add_serve(CLI::App& program, CommandLine& line) {
                    "requests over io_uring: auto (when the kernel's fuse.enable_uring is Y), on "
                    "(set it while a disk is mounted), off")
       ->type_name("WHEN");
+  command->add_flag("--dev-links", words->has_dev_links,
+                    "also name disks /dev/zramN, where that name is free");
   command->footer("Example: uzram serve");
   command->callback(
       [&line, words] { line.run = [&line, words] { return run_serve(line, *words); }; });

@@ -25,6 +25,7 @@
 #include "base/units.h"
 #include "control/attribute_table.h"
 #include "device/device_set.h"
+#include "frontend/fuse/disk_leftovers.h"
 #include "frontend/fuse/fuse_attachment.h"
 #include "frontend/fuse/fuse_mount.h"
 #include "frontend/fuse/loop_device.h"
@@ -94,7 +95,7 @@ class TemporaryFolder {
     if (path_.empty()) return;
     std::error_code ignored;
     for (const std::string& mount_point : mounts_inside()) {
-      detach_leftover_loops(mount_point);
+      detach_loops_over(mount_point);
       unmount_by_force(mount_point);
     }
     std::filesystem::remove_all(path_, ignored);
@@ -132,6 +133,7 @@ class DiskFixture : public ::testing::Test {
  protected:
   void start(FuseAttachmentOptions options) {
     options.state_dir = folder_.path();
+    options.lookers_patience = std::chrono::milliseconds(200);
     auto attachment = FuseAttachment::create(std::move(options));
     ASSERT_TRUE(attachment) << attachment.error().text;
     attachment_ = std::move(*attachment);

@@ -2,6 +2,7 @@
 #include "frontend/fuse/disk_requests.h"
 
 #include <linux/falloc.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,9 +50,15 @@ Reply answer(const T& value, MutableBytes out) {
 
 Reply answer(const Result<void>& done) { return done ? Reply{} : refused(done.error().code); }
 
-fuse_attr attributes_of(std::uint64_t disk_bytes) {
+std::uint64_t inode_of_arena(const Device& device) {
+  const int arena = device.arena_descriptor();
+  struct stat status {};
+  return arena >= 0 && ::fstat(arena, &status) == 0 ? status.st_ino : FUSE_ROOT_ID;
+}
+
+fuse_attr attributes_of(std::uint64_t inode, std::uint64_t disk_bytes) {
   fuse_attr attributes{};
-  attributes.ino = FUSE_ROOT_ID;
+  attributes.ino = inode;
   attributes.size = disk_bytes;
   attributes.blocks = disk_bytes / kSectorBytes;
   attributes.mode = S_IFREG | 0600;
@@ -71,8 +78,11 @@ std::optional<std::uint64_t> bytes_on_disk(std::uint64_t offset, std::uint64_t b
 
 }  // namespace
 
-DiskRequests::DiskRequests(Device& device, bool offers_uring)
-    : device_(device), offers_uring_(offers_uring) {}
+DiskRequests::DiskRequests(Device& device, bool offers_uring, int release_bell)
+    : device_(device),
+      offers_uring_(offers_uring),
+      release_bell_(release_bell),
+      inode_(inode_of_arena(device)) {}
 
 Reply DiskRequests::handle(const Request& request, MutableBytes out) {
   UZ_DCHECK(out.size() >= kMostDataBytes);
@@ -149,7 +159,7 @@ Reply DiskRequests::init(ConstBytes op, MutableBytes out) {
 Reply DiskRequests::get_attributes(MutableBytes out) const {
   fuse_attr_out reply{};
   reply.attr_valid = kAttributesValidSeconds;
-  reply.attr = attributes_of(device_.disksize());
+  reply.attr = attributes_of(inode_, device_.disksize());
   return answer(reply, out);
 }
 
@@ -175,8 +185,11 @@ Reply DiskRequests::open(MutableBytes out) {
 }
 
 Reply DiskRequests::release() {
-  MutexLock lock(opens_mutex_);
-  --open_count_;
+  {
+    MutexLock lock(opens_mutex_);
+    --open_count_;
+  }
+  if (release_bell_ >= 0) static_cast<void>(::eventfd_write(release_bell_, 1));
   return Reply{};
 }
 

@@ -41,7 +41,8 @@ class DiskRequests {
   };
 
   // `device` must outlive this and stay initialised. `offers_uring`: INIT says that we can.
-  explicit DiskRequests(Device& device, bool offers_uring = false);
+  // `release_bell`: an eventfd that is rung when somebody has closed the file; -1 for none.
+  explicit DiskRequests(Device& device, bool offers_uring = false, int release_bell = -1);
 
   // `out` may be the memory of op and payload: they are used up before it is written.
   // Requires: out has kMostDataBytes at least.
@@ -71,6 +72,8 @@ class DiskRequests {
   // constant after construction
   Device& device_;
   const bool offers_uring_;
+  const int release_bell_;
+  const std::uint64_t inode_;  // The arena's, so that no two disks of one boot have the same.
   // Release by the thread that answers INIT, acquire by whoever starts what was agreed on.
   std::atomic<std::uint64_t> agreed_flags_{0};
   Mutex opens_mutex_;

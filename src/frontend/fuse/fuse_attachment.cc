@@ -11,32 +11,38 @@
 #include <filesystem>
 #include <thread>
 
-#include "frontend/fuse/block_users.h"
+#include "frontend/fuse/disk_leftovers.h"
+#include "frontend/fuse/disk_links.h"
 #include "frontend/fuse/fuse_disk.h"
 #include "frontend/fuse/loop_device.h"
+#include "frontend/fuse/loop_queue.h"
+#include "frontend/fuse/release_watch.h"
 
 namespace uzram {
 namespace {
 
 namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kReleasePause{10};
-// How long a file that was closed may still count as open: the kernel tells us later.
-constexpr int kReleasePauses = 20;
+constexpr milliseconds kReleasePause{10};
 
-bool close_to_others(FuseDisk& file, long own_opens) {
-  for (int i = 0; i < kReleasePauses; ++i) {
-    if (file.requests().try_close(own_opens)) return true;
+// A file that was closed may still count as open for a moment: the kernel tells us later.
+bool close_to_others(FuseDisk& file, long own_opens, milliseconds patience) {
+  const auto deadline = steady_clock::now() + patience;
+  while (!file.requests().try_close(own_opens) && !file.has_ended()->load()) {
+    if (steady_clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kReleasePause);
   }
-  return false;
+  return true;
 }
 
 // Waits for the file's server: it answers, and with the right size, or something is broken.
-Result<FileDescriptor> open_served(const FuseDisk& file, std::uint64_t bytes) {
-  FileDescriptor descriptor(::open(file.path().c_str(), O_RDWR | O_CLOEXEC));
+Result<FileDescriptor> open_served(const DiskView& view, std::uint64_t bytes) {
+  auto descriptor = view.open_file(O_RDWR);
   struct stat status {};
-  if (!descriptor.is_open() || ::fstat(descriptor.get(), &status) != 0) return fail_errno();
+  if (!descriptor) return descriptor;
+  if (::fstat(descriptor->get(), &status) != 0) return fail_errno();
   if (static_cast<std::uint64_t>(status.st_size) != bytes) return fail(EIO);
   return descriptor;
 }
@@ -46,29 +52,7 @@ bool is_no_loop_here(const Error& error) {
          error.code == EACCES || error.code == EPERM;
 }
 
-// The kernel ends the connection of a killed daemon a moment after the process, with io_uring
-// several moments.
-bool dies_soon(const std::string& path) {
-  constexpr int kMostLooks = 20;
-  for (int look = 0; look < kMostLooks; ++look) {
-    if (is_dead_mount(path)) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(25));
-  }
-  return false;
-}
-
-}  // namespace
-
-// The file first, the loop device over it last: they are taken away the other way round.
-struct FuseAttachment::Disk {
-  std::unique_ptr<FuseDisk> file;
-  std::unique_ptr<LoopDevice> loop;  // Null: the file is the disk.
-  std::string file_path;
-  std::string block_path;
-  bool uses_uring = false;
-};
-
-InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachmentOptions options) {
+InputResult<void> check_machine(const FuseAttachmentOptions& options) {
   if (options.state_dir.empty() || options.state_dir.front() != '/') {
     return refuse(EINVAL, fmt::format("the state folder {} must be an absolute path",
                                       quote(options.state_dir)));
@@ -83,18 +67,74 @@ InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachme
     return refuse(EOPNOTSUPP,
                   "this kernel has no FUSE over io_uring (Linux 6.14); use auto or off");
   }
-  std::unique_ptr<FuseAttachment> attachment(new FuseAttachment(std::move(options)));
-  const std::string folder = attachment->options_.state_dir + "/disk";
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) {
-    return refuse(error.value(), fmt::format("cannot make {}: {}", folder, error.message()));
+  return {};
+}
+
+}  // namespace
+
+// The file first, the loop device over it last: they are taken away the other way round. Touched
+// by attach, detach and attach_again only, so by one thread at a time.
+struct FuseAttachment::Disk {
+  std::unique_ptr<FuseDisk> file;
+  std::unique_ptr<LoopDevice> loop;  // Null: the file is the disk.
+};
+
+// While it lives the device's disk is in change: not there, but nobody took it away either.
+class FuseAttachment::Change {
+ public:
+  Change(FuseAttachment& owner, int id) : owner_(owner), id_(id) {
+    MutexLock lock(owner_.mutex_);
+    owner_.changing_ids_.insert(id_);
   }
-  attachment->clear_leftovers();
+  ~Change() {
+    MutexLock lock(owner_.mutex_);
+    owner_.changing_ids_.erase(id_);
+  }
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+ private:
+  FuseAttachment& owner_;
+  const int id_;
+};
+
+FuseAttachment::FuseAttachment(FuseAttachmentOptions options) : options_(std::move(options)) {}
+
+InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachmentOptions options) {
+  if (InputResult<void> checked = check_machine(options); !checked) {
+    return tl::unexpected<InputError>(checked.error());
+  }
+  std::error_code error;
+  fs::create_directories(options.state_dir + "/disk", error);
+  // As the kernel names it: mounts and files of loop devices are found by that.
+  if (!error) options.state_dir = fs::canonical(options.state_dir, error).string();
+  if (error) {
+    return refuse(error.value(),
+                  fmt::format("cannot make {}/disk: {}", options.state_dir, error.message()));
+  }
+  std::unique_ptr<FuseAttachment> attachment(new FuseAttachment(std::move(options)));
+  const FuseAttachmentOptions& settled = attachment->options_;
+  clear_disk_leftovers(settled.state_dir + "/disk");
+  settle_linked_numbers(settled.state_dir + "/dev");
+  auto links = DiskLinks::make(settled.state_dir + "/dev", settled.link_folder);
+  if (!links) {
+    return refuse(links.error().code,
+                  fmt::format("cannot make links in {}/dev {}({})", settled.state_dir,
+                              settled.link_folder.empty() ? "" : "and " + settled.link_folder + " ",
+                              errno_name(links.error().code)));
+  }
+  attachment->links_ = std::move(*links);
+  auto watch = ReleaseWatch::start([raw = attachment.get()] { raw->look_for_losses(); });
+  if (!watch) {
+    return refuse(watch.error().code, fmt::format("no thread can be had for the disks ({})",
+                                                  errno_name(watch.error().code)));
+  }
+  attachment->watch_ = std::move(*watch);
   return attachment;
 }
 
 FuseAttachment::~FuseAttachment() {
+  watch_.reset();
   std::map<int, std::shared_ptr<Disk>> disks;
   {
     MutexLock lock(mutex_);
@@ -105,35 +145,21 @@ FuseAttachment::~FuseAttachment() {
   fs::remove(options_.state_dir + "/disk", not_empty);
 }
 
-void FuseAttachment::clear_leftovers() const {
-  std::error_code ignored;
-  // Names only: the files themselves may be dead mounts.
-  std::vector<std::string> paths;
-  for (const auto& entry : fs::directory_iterator(options_.state_dir + "/disk", ignored)) {
-    paths.push_back(entry.path().string());
-  }
-  for (const std::string& path : paths) {
-    if (fs::path(path).filename().string().rfind("zram", 0) != 0) continue;
-    if (is_mount_point(path) && !dies_soon(path)) continue;  // attach will say that it is busy.
-    detach_leftover_loops(path);
-    if (clear_dead_mount(path)) ::unlink(path.c_str());
-  }
-}
-
 std::string FuseAttachment::file_path(int id) const {
   return fmt::format("{}/disk/zram{}", options_.state_dir, id);
 }
 
-std::shared_ptr<FuseAttachment::Disk> FuseAttachment::find(const Device& device) const {
+std::optional<DiskView> FuseAttachment::find_view(const Device& device) const {
   MutexLock lock(mutex_);
-  const auto found = disks_.find(device.id());
-  return found == disks_.end() ? nullptr : found->second;
+  const auto found = views_.find(device.id());
+  if (found == views_.end()) return std::nullopt;
+  return found->second;
 }
 
-std::shared_ptr<FuseAttachment::Disk> FuseAttachment::take(int id) {
+std::shared_ptr<FuseAttachment::Disk> FuseAttachment::find_disk(int id) const {
   MutexLock lock(mutex_);
-  const auto node = disks_.extract(id);
-  return node.empty() ? nullptr : node.mapped();
+  const auto found = disks_.find(id);
+  return found == disks_.end() ? nullptr : found->second;
 }
 
 // --- attach ------------------------------------------------------------------------------------
@@ -143,6 +169,7 @@ Result<std::unique_ptr<FuseDisk>> FuseAttachment::make_file(Device& device) {
   const unsigned processors = std::max(std::thread::hardware_concurrency(), 2U);
   settings.thread_count = options_.thread_count == 0 ? processors : options_.thread_count;
   settings.wants_uring = options_.io_uring != UringUse::Off;
+  settings.release_bell = watch_->bell();
   auto file = FuseDisk::make(device, file_path(device.id()), settings);
   if (file || options_.io_uring != UringUse::Auto || !is_fuse_uring_enabled()) return file;
   settings.wants_uring = false;  // What was refused over io_uring may do without.
@@ -157,77 +184,212 @@ Result<std::unique_ptr<FuseDisk>> FuseAttachment::make_file_over_uring(Device& d
   return make_file(device);
 }
 
-Result<void> FuseAttachment::attach(Device& device) {
-  const std::string path = file_path(device.id());
+Result<void> FuseAttachment::attach_loop(int id, Disk& disk, int file, DiskView& view) {
+  if (options_.has_loop) {
+    const int former_index = view.binding ? view.binding->index : -1;
+    view.binding.reset();
+    auto loop = LoopDevice::attach(file, view.file_path, former_index);
+    if (!loop && !is_no_loop_here(loop.error())) return tl::unexpected(loop.error());
+    if (loop) {
+      disk.loop = std::move(*loop);
+      view.binding = disk.loop->binding();
+    }
+  }
+  return links_->point(id, view.block_path());
+}
+
+Result<void> FuseAttachment::attach_parts(Device& device) {
+  const int id = device.id();
+  const std::string path = file_path(id);
   if (const Result<void> free = clear_dead_mount(path); !free) return free;
   auto file = options_.io_uring == UringUse::On ? make_file_over_uring(device) : make_file(device);
   if (!file) return tl::unexpected(file.error());
   auto disk = std::make_shared<Disk>();
   disk->file = std::move(*file);
-  disk->uses_uring = disk->file->uses_uring();
-  disk->file_path = disk->block_path = path;
+  DiskView view;
+  view.uses_uring = disk->file->uses_uring();
+  view.file_path = path;
+  view.file_device = disk->file->file_device();
+  view.has_ended = disk->file->has_ended();
   {
-    const auto descriptor = open_served(*disk->file, device.disksize());
+    const auto descriptor = open_served(view, device.disksize());
     if (!descriptor) return tl::unexpected(descriptor.error());
-    if (options_.has_loop) {
-      auto loop = LoopDevice::attach(descriptor->get(), path);
-      if (!loop && !is_no_loop_here(loop.error())) return tl::unexpected(loop.error());
-      if (loop) {
-        disk->loop = std::move(*loop);
-        disk->block_path = disk->loop->path();
-      }
-    }
+    const Result<void> done = attach_loop(id, *disk, descriptor->get(), view);
+    if (!done) return done;
   }
   MutexLock lock(mutex_);
-  disks_[device.id()] = std::move(disk);
+  disks_[id] = std::move(disk);
+  views_[id] = std::move(view);
   return {};
+}
+
+Result<void> FuseAttachment::attach(Device& device) {
+  const Change change(*this, device.id());
+  return attach_parts(device);
+}
+
+Result<void> FuseAttachment::attach_again(Device& device) {
+  const int id = device.id();
+  std::optional<DiskView> view = find_view(device);
+  if (view && view->is_there()) return {};
+  const Change change(*this, id);
+  settle_unknown_loss(device);
+  if (view) {
+    const std::shared_ptr<Disk> disk = find_disk(id);
+    if (disk != nullptr) disk->loop.reset();  // It is gone, or it would be there.
+    const auto file = open_served(*view, device.disksize());
+    if (disk != nullptr && file) {
+      const Result<void> done = attach_loop(id, *disk, file->get(), *view);
+      if (!done) disk->loop.reset();
+      if (!done) return done;
+      view->is_loss_known = false;
+      MutexLock lock(mutex_);
+      views_[id] = *view;
+      return {};
+    }
+    take_apart(id);  // The file is gone as well.
+  }
+  Result<void> done = attach_parts(device);
+  if (done || !view) return done;
+  MutexLock lock(mutex_);
+  views_[id] = *view;  // So that it counts as missing.
+  return done;
 }
 
 // --- detach ------------------------------------------------------------------------------------
 
 Result<void> FuseAttachment::detach(Device& device) {
-  const std::shared_ptr<Disk> disk = find(device);
-  if (disk == nullptr) return {};
-  const long own_opens = disk->loop ? 1 : 0;
-  if (!close_to_others(*disk->file, own_opens)) return fail(EBUSY);
-  if (disk->loop) {
-    if (const Result<void> detached = disk->loop->detach(); !detached) {
+  const int id = device.id();
+  const Change change(*this, id);
+  const std::shared_ptr<Disk> disk = find_disk(id);
+  if (disk == nullptr) {
+    take_apart(id);
+    return {};
+  }
+  settle_unknown_loss(device);
+  const bool has_loop = disk->loop != nullptr && disk->loop->binding().is_current();
+  // The loop device has the file open, and nobody else may.
+  if (!close_to_others(*disk->file, has_loop ? 1 : 0, options_.lookers_patience)) {
+    return fail(EBUSY);
+  }
+  if (has_loop) {
+    const auto detached =
+        disk->loop->detach(options_.lookers_patience, [this, id] { links_->remove(id); });
+    if (!detached) {
       disk->file->requests().reopen();
       return detached;
     }
+    // Had somebody else taken the loop device away meanwhile, one open would be a stranger's.
+    if (!close_to_others(*disk->file, 0, options_.lookers_patience)) {
+      disk->file->requests().reopen();
+      return fail(EBUSY);
+    }
   }
-  // Whoever asks for a path meanwhile may hold the object, so its parts end here.
-  take(device.id());
-  disk->loop.reset();
-  disk->file.reset();
+  take_apart(id);
   return {};
 }
 
-void FuseAttachment::abandon(Device& device) {
-  const std::shared_ptr<Disk> disk = take(device.id());
+void FuseAttachment::take_apart(int id) {
+  links_->remove(id);
+  std::shared_ptr<Disk> disk;
+  {
+    MutexLock lock(mutex_);
+    const auto node = disks_.extract(id);
+    if (!node.empty()) disk = node.mapped();
+    views_.erase(id);
+  }
   if (disk == nullptr) return;
   disk->loop.reset();
   disk->file.reset();
 }
 
+void FuseAttachment::abandon(Device& device) {
+  const Change change(*this, device.id());
+  settle_unknown_loss(device);
+  take_apart(device.id());
+}
+
+// The name and the settings that the number had from us.
+void FuseAttachment::settle_loss(int id, const DiskView& view) {
+  links_->remove(id);
+  if (view.binding && !view.binding->is_current()) leave_lost_loop_queue(view.binding->index);
+}
+
+// What the watch has not seen yet, and does not see while the disk is in change.
+void FuseAttachment::settle_unknown_loss(const Device& device) {
+  const std::optional<DiskView> view = find_view(device);
+  if (!view || view->is_loss_known || view->is_there()) return;
+  settle_loss(device.id(), *view);
+  MutexLock lock(mutex_);
+  const auto now = views_.find(device.id());
+  if (now != views_.end()) now->second.is_loss_known = true;
+}
+
+void FuseAttachment::look_for_losses() {
+  std::map<int, DiskView> views;
+  {
+    MutexLock lock(mutex_);
+    views = views_;
+    for (const int id : changing_ids_) views.erase(id);
+  }
+  for (auto& [id, view] : views) {
+    if (view.is_loss_known || view.is_there()) continue;
+    {
+      MutexLock lock(mutex_);
+      const auto now = views_.find(id);
+      const bool is_same = changing_ids_.count(id) == 0 && now != views_.end() &&
+                           now->second.binding == view.binding;
+      if (!is_same) continue;
+      now->second.is_loss_known = true;
+    }
+    settle_loss(id, view);
+    if (options_.on_loss) {
+      options_.on_loss(
+          fmt::format("somebody detached {} from zram{}; its pages are safe, and "
+                      "'uzram attach zram{}' gives it a disk again",
+                      view.block_path(), id, id));
+    }
+  }
+}
+
+// --- what others ask ---------------------------------------------------------------------------
+
 std::string FuseAttachment::block_path(const Device& device) const {
-  const std::shared_ptr<Disk> disk = find(device);
-  return disk == nullptr ? std::string() : disk->block_path;
+  const std::optional<DiskView> view = find_view(device);
+  return view && view->is_there() ? view->block_path() : std::string();
+}
+
+Result<FileDescriptor> FuseAttachment::open_disk(const Device& device) const {
+  const std::optional<DiskView> view = find_view(device);
+  if (!view) return fail(ENODEV);
+  return view->open();
+}
+
+bool FuseAttachment::is_disk_missing(const Device& device) const {
+  {
+    MutexLock lock(mutex_);
+    if (changing_ids_.count(device.id()) != 0) return false;
+  }
+  const std::optional<DiskView> view = find_view(device);
+  return view && !view->is_there();
+}
+
+bool FuseAttachment::is_claimed(const Device& device) const {
+  const std::optional<DiskView> view = find_view(device);
+  if (!view || !view->binding || !view->is_there()) return false;
+  const auto claim = view->binding->open(O_RDONLY | O_EXCL);
+  return !claim && claim.error().code == EBUSY && view->is_there();
 }
 
 bool FuseAttachment::uses_uring(const Device& device) const {
-  const std::shared_ptr<Disk> disk = find(device);
-  return disk != nullptr && disk->uses_uring;
+  const std::optional<DiskView> view = find_view(device);
+  return view && view->uses_uring;
 }
 
 std::vector<std::string> FuseAttachment::users(const Device& device) const {
-  const std::shared_ptr<Disk> disk = find(device);
-  if (disk == nullptr) return {};
-  std::vector<std::string> users = find_block_users(disk->block_path);
-  if (disk->block_path == disk->file_path) return users;
-  const std::vector<std::string> file_users = find_block_users(disk->file_path);
-  users.insert(users.end(), file_users.begin(), file_users.end());
-  return users;
+  const std::optional<DiskView> view = find_view(device);
+  if (!view) return {};
+  return find_block_users(view->numbers());
 }
 
 }  // namespace uzram

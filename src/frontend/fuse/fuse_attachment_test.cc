@@ -23,6 +23,11 @@ namespace {
 constexpr std::uint64_t kDiskBytes = 64 << 20;
 constexpr std::size_t kMebibyte = std::size_t{1} << 20;
 
+int lowest_free_descriptor() {
+  const FileDescriptor probe(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return probe.get();
+}
+
 class FuseAttachmentTest : public DiskFixture, public ::testing::WithParamInterface<UringUse> {
  protected:
   void SetUp() override {
@@ -47,10 +52,27 @@ class FuseAttachmentTest : public DiskFixture, public ::testing::WithParamInterf
   void start_with_loop() {
     FuseAttachmentOptions options;
     options.io_uring = GetParam();
+    options.on_loss = [this](const std::string& text) {
+      MutexLock lock(losses_mutex_);
+      losses_.push_back(text);
+    };
     start(options);
+  }
+  // Somebody else's deed is noticed a moment later.
+  bool wait_for_loss() {
+    for (int i = 0; i < 200; ++i) {
+      {
+        MutexLock lock(losses_mutex_);
+        if (!losses_.empty()) return true;
+      }
+      ::usleep(10000);
+    }
+    return false;
   }
 
   bool was_uring_enabled_ = false;
+  Mutex losses_mutex_;
+  std::vector<std::string> losses_;
 };
 
 #define SKIP_WITHOUT_LOOP() \
@@ -189,6 +211,153 @@ TEST_P(FuseAttachmentTest, BlockDeviceHasSizeBlocksAndDirectIo) {
   EXPECT_EQ(::ioctl(disk.get(), LOOP_GET_STATUS64, &info), 0);
   EXPECT_TRUE(info.lo_flags & LO_FLAGS_DIRECT_IO);
   EXPECT_FALSE(info.lo_flags & LO_FLAGS_AUTOCLEAR);
+}
+
+TEST_P(FuseAttachmentTest, OpenedDiskIsThisDiskAndNeverAStrangers) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const std::string path = device->block_path();
+  {
+    const auto disk = device->open_disk();
+    ASSERT_TRUE(disk) << "errno " << disk.error().code;
+    std::uint64_t bytes = 0;
+    EXPECT_EQ(::ioctl(disk->get(), BLKGETSIZE64, &bytes), 0);
+    EXPECT_EQ(bytes, kDiskBytes);
+    // Detached by somebody else meanwhile: it stays until we close it.
+    EXPECT_EQ(std::system(("losetup -d " + path).c_str()), 0);
+    EXPECT_TRUE(device->open_disk());
+  }
+  const auto lost = device->open_disk();
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, ENODEV);
+  const std::string file = folder_.path() + "/stranger";
+  ASSERT_EQ(std::system(("truncate -s 1M " + file + " && losetup " + path + " " + file).c_str()),
+            0);
+  const auto stranger = device->open_disk();
+  EXPECT_EQ(std::system(("losetup -d " + path).c_str()), 0);
+  ASSERT_FALSE(stranger);
+  EXPECT_EQ(stranger.error().code, ENODEV);
+}
+
+// --- taken away by others ------------------------------------------------------------------------
+
+TEST_P(FuseAttachmentTest, DiskThatSomebodyDetachedIsMissingUntilItIsAttachedAgain) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const AlignedBytes data = AlignedBytes::pattern(kMebibyte, 2);
+  ASSERT_EQ(write_at(open_direct(device->block_path()), 0, data), kMebibyte);
+  const std::string link = folder_.path() + "/dev/zram0";
+  const std::string path = device->block_path();
+  EXPECT_EQ(std::filesystem::read_symlink(link), path);
+  EXPECT_FALSE(device->is_disk_missing());
+  ASSERT_EQ(std::system(("losetup -d " + path).c_str()), 0);
+  EXPECT_TRUE(device->is_disk_missing());
+  EXPECT_EQ(device->block_path(), "");
+  EXPECT_TRUE(wait_for_loss());
+  EXPECT_EQ(losses_.front().find("somebody detached " + path + " from zram0"), 0U);
+  EXPECT_FALSE(std::filesystem::is_symlink(link));
+  ASSERT_TRUE(device->attach_disk());
+  EXPECT_FALSE(device->is_disk_missing());
+  EXPECT_EQ(std::filesystem::read_symlink(link), device->block_path());
+  EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
+  EXPECT_TRUE(device->attach_disk());  // Nothing to do.
+  EXPECT_TRUE(device->reset());
+  EXPECT_EQ(losses_.size(), 1U);
+}
+
+TEST_P(FuseAttachmentTest, DiskWhoseFileIsGoneAsWellIsAttachedAgain) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const AlignedBytes data = AlignedBytes::pattern(kMebibyte, 2);
+  ASSERT_EQ(write_at(open_direct(device->block_path()), 0, data), kMebibyte);
+  ASSERT_EQ(std::system(("losetup -d " + device->block_path()).c_str()), 0);
+  ASSERT_EQ(::umount2(file_path(*device).c_str(), MNT_DETACH), 0);
+  EXPECT_TRUE(device->is_disk_missing());
+  ASSERT_TRUE(device->attach_disk());
+  EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
+  EXPECT_TRUE(device->reset());
+}
+
+TEST_P(FuseAttachmentTest, AbortedConnectionIsMissingAndCanBeRemovedOrAttachedAgain) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const AlignedBytes data = AlignedBytes::pattern(kMebibyte, 2);
+  ASSERT_EQ(write_at(open_direct(device->block_path()), 0, data), kMebibyte);
+  const auto abort = [&] {
+    const auto number = find_connection_number(file_path(*device));
+    ASSERT_TRUE(number && abort_connection(*number));
+    for (int i = 0; i < 200 && !device->is_disk_missing(); ++i) ::usleep(10000);
+    EXPECT_TRUE(device->is_disk_missing());
+  };
+  abort();
+  ASSERT_TRUE(device->attach_disk());
+  EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
+  abort();
+  EXPECT_TRUE(device->reset());
+}
+
+TEST_P(FuseAttachmentTest, AttachingAgainThatFailsKeepsThePages) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const AlignedBytes data = AlignedBytes::pattern(kMebibyte, 2);
+  ASSERT_EQ(write_at(open_direct(device->block_path()), 0, data), kMebibyte);
+  ASSERT_EQ(std::system(("losetup -d " + device->block_path()).c_str()), 0);
+  rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  int failure_count = 0;
+  for (int spare_count = 0; spare_count < 64; ++spare_count) {
+    rlimit tight = usual;
+    tight.rlim_cur = static_cast<rlim_t>(lowest_free_descriptor() + spare_count);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    const Result<void> done = device->attach_disk();
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+    if (done) break;
+    ++failure_count;
+    EXPECT_TRUE(device->is_disk_missing());
+  }
+  EXPECT_GE(failure_count, 2);
+  EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
+}
+
+TEST_P(FuseAttachmentTest, DetachedDiskComesBackWithItsPages) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const AlignedBytes data = AlignedBytes::pattern(kMebibyte, 2);
+  ASSERT_EQ(write_at(open_direct(device->block_path()), 0, data), kMebibyte);
+  ASSERT_TRUE(device->detach_disk());
+  expect_nothing_left();
+  EXPECT_EQ(device->block_path(), "");
+  ASSERT_TRUE(device->attach_disk());
+  EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
+}
+
+TEST_P(FuseAttachmentTest, DescriptorsThatOnlyNameTheFileAreNoUse) {
+  start_file_only();
+  const auto device = add_disk(kDiskBytes);
+  const FileDescriptor name(::open(file_path(*device).c_str(), O_PATH | O_CLOEXEC));
+  ASSERT_TRUE(name.is_open());
+  EXPECT_TRUE(attachment_->users(*device).empty());
+  EXPECT_TRUE(device->reset());
+}
+
+TEST_P(FuseAttachmentTest, OpenedDiskWithoutLoopIsTheFile) {
+  start_file_only();
+  const auto device = add_disk(kDiskBytes);
+  {
+    const auto disk = device->open_disk();
+    ASSERT_TRUE(disk);
+    struct stat status {};
+    EXPECT_EQ(::fstat(disk->get(), &status), 0);
+    EXPECT_EQ(static_cast<std::uint64_t>(status.st_size), kDiskBytes);
+  }
+  ASSERT_TRUE(device->reset());
+  EXPECT_EQ(device->open_disk().error().code, ENODEV);
 }
 
 TEST_P(FuseAttachmentTest, BlockDeviceGivesBackWhatWasWritten) {
@@ -373,11 +542,6 @@ TEST_P(FuseAttachmentTest, AbandonedDiskFailsItsUsersAndIsGone) {
     EXPECT_TRUE(device->block_path().empty());
   }
   EXPECT_TRUE(device->reset());
-}
-
-int lowest_free_descriptor() {
-  const FileDescriptor probe(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  return probe.get();
 }
 
 // Every step of attaching takes a descriptor; here each of them in turn gets none.

@@ -24,7 +24,7 @@ Result<void> make_mount_point(const std::string& path) {
 Result<std::unique_ptr<FuseDisk>> FuseDisk::make(Device& device, std::string path,
                                                  const Settings& settings) {
   if (const Result<void> made = make_mount_point(path); !made) return tl::unexpected(made.error());
-  std::unique_ptr<FuseDisk> disk(new FuseDisk(device, std::move(path), settings.wants_uring));
+  std::unique_ptr<FuseDisk> disk(new FuseDisk(device, std::move(path), settings));
   auto descriptors = mount_fuse_file(disk->path_, settings.thread_count - 1);
   if (!descriptors) {
     ::unlink(disk->path_.c_str());
@@ -70,9 +70,10 @@ Result<void> FuseDisk::start_serving() {
     }
   }
   for (const auto& reader : readers_) {
-    threads_.emplace_back([&serving = *reader] {
+    threads_.emplace_back([&serving = *reader, ended = has_ended_] {
       prepare_serving_thread("uzram-disk");
       serving.serve();
+      ended->store(true, std::memory_order_relaxed);
     });
   }
   return {};

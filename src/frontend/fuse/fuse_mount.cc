@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <sstream>
 
 #include "frontend/fuse/fuse_protocol.h"
@@ -30,6 +31,16 @@ Result<FileDescriptor> clone_connection(const FileDescriptor& connection) {
   std::uint32_t source = static_cast<std::uint32_t>(connection.get());
   if (::ioctl(clone->get(), FUSE_DEV_IOC_CLONE, &source) != 0) return fail_errno();
   return clone;
+}
+
+// As the kernel names it: through no link, no dots. The last part is not looked at, since the mount
+// there may be dead.
+std::string kernel_spelling(const std::string& path) {
+  const std::size_t end = path.find_last_not_of('/');
+  const std::filesystem::path plain = path.substr(0, end == std::string::npos ? 1 : end + 1);
+  std::error_code error;
+  const std::filesystem::path parent = std::filesystem::canonical(plain.parent_path(), error);
+  return error ? path : (parent / plain.filename()).string();
 }
 
 }  // namespace
@@ -64,8 +75,9 @@ bool unmount_by_force(const std::string& path) {
 
 std::optional<unsigned> find_connection_number(const std::string& path) {
   std::optional<unsigned> number;
+  const std::string mount_point = kernel_spelling(path);
   for (const MountEntry& entry : read_mount_table()) {
-    if (entry.mount_point != path) continue;
+    if (entry.mount_point != mount_point) continue;
     // "0:45": the second number. The last one mounted there is the one on top.
     const std::string text = entry.device_number.substr(entry.device_number.find(':') + 1);
     number = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 10));
@@ -86,8 +98,9 @@ bool abort_connection(unsigned connection_number) {
 }
 
 bool is_mount_point(const std::string& path) {
+  const std::string mount_point = kernel_spelling(path);
   for (const MountEntry& entry : read_mount_table()) {
-    if (entry.mount_point == path) return true;
+    if (entry.mount_point == mount_point) return true;
   }
   return false;
 }

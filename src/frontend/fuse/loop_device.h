@@ -3,8 +3,9 @@
 //
 // What:    attaching with direct I/O and 4096-byte blocks, which is what pays (buffered loop is
 //          four times slower); detaching only when nobody uses it. Not here: the file
-//          (fuse_disk.h).
-// Owns:    the binding, not the file. A node that had to be made is removed at the end.
+//          (fuse_disk.h), the queue's settings (loop_queue.h).
+// Owns:    the binding, not the file. A node that had to be made is removed at the end. Somebody
+//          may end the binding (losetup -d): then nothing here touches the number any more.
 // Errors:  attach -> ENOENT no loop driver, EACCES or EPERM not permitted, EBUSY none free in many
 //          tries; otherwise from the system. detach -> EBUSY in use; nothing has changed then.
 // Threads: one at a time; calls block, and the file must be served meanwhile.
@@ -12,49 +13,52 @@
 // Source:  loop(4), drivers/block/loop.c for what LOOP_CLR_FD does while somebody has it open.
 #pragma once
 
-#include <sys/types.h>
-
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/file_descriptor.h"
 #include "base/result.h"
+#include "frontend/fuse/loop_binding.h"
 
 namespace uzram {
 
 class LoopDevice {
  public:
   // `file` is open for reading and writing; `name` is what losetup shows (cut to 63 characters).
-  static Result<std::unique_ptr<LoopDevice>> attach(int file, const std::string& name);
+  // `former_index`: this number again, if it is free; -1 for any.
+  static Result<std::unique_ptr<LoopDevice>> attach(int file, const std::string& name,
+                                                    int former_index = -1);
   // Detaches by force unless detach succeeded.
   ~LoopDevice();
   LoopDevice(const LoopDevice&) = delete;
   LoopDevice& operator=(const LoopDevice&) = delete;
 
-  [[nodiscard]] const std::string& path() const { return path_; }
-  // Waits a little for those who only have a look (udev, blkid).
-  Result<void> detach();
+  // How others find this loop device, and notice that it is gone.
+  [[nodiscard]] const LoopBinding& binding() const { return binding_; }
+
+  // One that is gone already is a success. Somebody who has it open is waited for; a mount, swap
+  // and what else has claimed the device refuse at once. `before_free` is called when it goes,
+  // while nobody else can have the number.
+  Result<void> detach(std::chrono::milliseconds patience,
+                      const std::function<void()>& before_free = {});
   // Detaches at once, or, while somebody has it open, when the last one closes it.
   void detach_by_force();
 
  private:
-  LoopDevice(int index, std::string path) : index_(index), path_(std::move(path)) {}
-  Result<void> ensure_node();
-  Result<void> try_detach();
-  bool wait_until_gone() const;
-  void stay_attached() const;
-  void remove_own_node();
+  enum class Attempt { Gone, Lost, Open, Claimed };  // Lost: gone by somebody else's hand.
 
-  const int index_;
-  const std::string path_;
+  LoopDevice() = default;
+  Result<void> ensure_node();
+  Result<void> bind(int file, const std::string& name);
+  Result<Attempt> try_detach(const std::function<void()>& before_free);
+  void forget();
+
+  // Changed by attach only, and has_own_node_ by forget.
+  LoopBinding binding_;
   bool has_own_node_ = false;
   bool is_attached_ = false;
-  // Which file is ours, to tell a later use of the same device by others.
-  dev_t file_device_ = 0;
 };
-
-// Detaches every loop device whose file has this name: leftovers of a killed daemon. One that
-// somebody still has open goes when it is closed.
-void detach_leftover_loops(const std::string& file_path);
 
 }  // namespace uzram

@@ -13,8 +13,9 @@ bool is_octal(std::string_view digits) {
   return digits.size() == 3 && digits.find_first_not_of("01234567") == std::string_view::npos;
 }
 
-// Space, tab, newline and backslash are written as a backslash and three octal digits.
-std::string without_escapes(std::string_view text) {
+}  // namespace
+
+std::string without_octal_escapes(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const std::string_view digits = text.substr(std::min(i + 1, text.size()), 3);
@@ -28,8 +29,6 @@ std::string without_escapes(std::string_view text) {
   return plain;
 }
 
-}  // namespace
-
 std::vector<MountEntry> parse_mount_table(std::istream& mountinfo) {
   std::vector<MountEntry> entries;
   std::string line;
@@ -38,7 +37,7 @@ std::vector<MountEntry> parse_mount_table(std::istream& mountinfo) {
     std::string id, parent, root;
     MountEntry entry;
     if (!(words >> id >> parent >> entry.device_number >> root >> entry.mount_point)) continue;
-    entry.mount_point = without_escapes(entry.mount_point);
+    entry.mount_point = without_octal_escapes(entry.mount_point);
     entries.push_back(std::move(entry));
   }
   return entries;

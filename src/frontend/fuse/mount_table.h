@@ -7,6 +7,7 @@
 
 #include <istream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace uzram {
@@ -15,6 +16,9 @@ struct MountEntry {
   std::string device_number;  // "7:0"
   std::string mount_point;
 };
+
+// The kernel writes space, tab, newline and backslash as a backslash and three octal digits.
+[[nodiscard]] std::string without_octal_escapes(std::string_view text);
 
 // Lines that are not as the kernel writes them are left out.
 [[nodiscard]] std::vector<MountEntry> parse_mount_table(std::istream& mountinfo);
