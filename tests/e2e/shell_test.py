@@ -10,7 +10,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from uzram_daemon import ROOT, DaemonTest, find_program, run, uzram_program, wait_until  # noqa: E402
+from uzram_daemon import (ROOT, DaemonTest, find_program, run, uzram_program,  # noqa: E402
+                          wait_until)
 
 UNPACKED = ROOT / "build" / "unpacked"
 
@@ -145,7 +146,8 @@ class NamespaceTest(ZramShellTest):
         names = self.must("ls", "-A", "/dev").split()
         self.assertEqual(sorted(name for name in os.listdir("/dev") if "zram" not in name),
                          sorted(name for name in names if "zram" not in name))
-        self.assertEqual("hi\n", self.must("sh", "-c", "echo hi > /dev/stdout; echo no > /dev/null"))
+        said = self.must("sh", "-c", "echo hi > /dev/stdout; echo no > /dev/null")
+        self.assertEqual("hi\n", said)
         table = pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8")
         before = [line.split()[4] for line in table.splitlines()
                   if line.split()[4].startswith("/dev/")]

@@ -110,7 +110,7 @@ const char* words_for(int code) {
     case ENOMEM:
       return "no memory for more packed bytes";
     case EIO:
-      return "a page's check failed; its bytes are lost";
+      return "a page's check failed, or the backing store did; what it held cannot be read";
     default:
       return std::strerror(code);
   }

@@ -8,6 +8,7 @@
 
 #include "control/algorithm_attributes.h"
 #include "control/attribute_table.h"
+#include "control/path_words.h"
 #include "control/size_text.h"
 #include "device/device.h"
 
@@ -110,6 +111,28 @@ InputResult<void> take_control(PluginSettings& settings, std::string_view value)
   return {};
 }
 
+constexpr std::string_view kBackingName = "backing_dev";
+
+// Attributes that make sense before the disk has its size; others refuse by themselves.
+bool is_setting(std::string_view name) {
+  const Attribute* attribute = find_attribute(name);
+  return attribute != nullptr && attribute->store != nullptr && name != "disksize" &&
+         name != "reset";
+}
+
+InputResult<void> take_attribute(PluginSettings& settings, std::string_view setting) {
+  const std::size_t equals = setting.find('=');
+  const std::string_view name = setting.substr(0, equals);
+  if (equals == std::string_view::npos || !is_setting(name)) {
+    return refuse(EINVAL,
+                  fmt::format("set={} is not ATTRIBUTE=VALUE, like set=use_dedup=1; uzram get "
+                              "--list shows all attributes",
+                              quote(setting)));
+  }
+  settings.attributes.emplace_back(name, with_absolute_paths(name, setting.substr(equals + 1)));
+  return {};
+}
+
 constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
     PluginKey{"size", "SIZE", "(required) size of the disk, like 1G", take_size},
     PluginKey{"algorithm", "NAME", "compression algorithm, as comp_algorithm names it",
@@ -123,6 +146,8 @@ constexpr std::array<PluginKey, kPluginKeyCount> kPluginKeys{
               take_check},
     PluginKey{"policy", "LINE", "what the disk does by itself, as uzram(1) has it (standard: off)",
               take_policy},
+    PluginKey{"set", "NAME=VALUE",
+              "an attribute that is set before the size, as uzram create --set", take_attribute},
     PluginKey{"control", "SOCKET", "serve the control socket of uzram(1) here", take_control},
 };
 
@@ -186,15 +211,27 @@ InputResult<void> take_key(PluginSettings& settings, std::string_view name,
   for (const PluginKey& key : kPluginKeys) {
     if (key.name == name) return key.take(settings, value);
   }
+  if (is_setting(name)) return take_attribute(settings, fmt::format("{}={}", name, value));
   std::string names;
   for (const PluginKey& key : kPluginKeys) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", key.name);
   }
   return refuse(EINVAL,
-                fmt::format("{} is not a key of this plug-in; it takes {}", quote(name), names));
+                fmt::format("{} is not a key of this plug-in; it takes {}, and attributes that are "
+                            "set before the size",
+                            quote(name), names));
 }
 
-InputResult<void> apply_settings(const PluginSettings& settings, Device& device) {
+InputResult<void> open_backing_stores(const PluginSettings& settings, Device& device) {
+  for (const auto& [name, text] : settings.attributes) {
+    if (name != kBackingName) continue;
+    if (InputResult<void> opened = store_attribute(device, name, text); !opened) return opened;
+  }
+  return {};
+}
+
+InputResult<void> apply_settings(const PluginSettings& settings, Device& device,
+                                 BackingStores stores) {
   if (!settings.algorithm.empty()) {
     InputResult<void> outcome = store_attribute(device, "comp_algorithm", settings.algorithm);
     if (!outcome) return outcome;
@@ -216,6 +253,13 @@ InputResult<void> apply_settings(const PluginSettings& settings, Device& device)
     return refuse(outcome.error().code, "check: the device has its disksize already");
   }
   device.set_mem_limit(settings.mem_limit_bytes);
+  for (const auto& [name, text] : settings.attributes) {
+    if (name == kBackingName) continue;
+    if (InputResult<void> stored = store_attribute(device, name, text); !stored) return stored;
+  }
+  if (stores == BackingStores::Open) {
+    if (InputResult<void> opened = open_backing_stores(settings, device); !opened) return opened;
+  }
   if (settings.policy.empty()) return {};
   return store_attribute(device, "policy", settings.policy);
 }

@@ -16,6 +16,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "control/input_error.h"
 
@@ -33,6 +35,8 @@ struct PluginSettings {
   bool has_page_checks = true;
   std::string policy;        // A line of the attribute; empty: off.
   std::string control_path;  // Empty: no control socket.
+  // Attributes and their texts, in the order given.
+  std::vector<std::pair<std::string, std::string>> attributes;
 };
 
 struct PluginKey {
@@ -44,18 +48,26 @@ struct PluginKey {
 
 // In the order in which `--help` shows them. Names are unique. The first may be given without its
 // name.
-inline constexpr std::size_t kPluginKeyCount = 9;
+inline constexpr std::size_t kPluginKeyCount = 10;
 [[nodiscard]] const std::array<PluginKey, kPluginKeyCount>& plugin_keys();
 // The table as `nbdkit uzram --help` prints it.
 [[nodiscard]] const char* plugin_keys_help();
 
-// One KEY=VALUE. A key that is given twice counts the second time.
+// One KEY=VALUE. A key that is given twice counts the second time; `set` adds up. The name of an
+// attribute that is no key itself is the same as set=NAME=VALUE. Relative paths in attributes are
+// of the current folder.
 [[nodiscard]] InputResult<void> take_key(PluginSettings& settings, std::string_view name,
                                          std::string_view value);
 
+// A backing store is opened by one process at a time, and by the user who serves.
+enum class BackingStores { LeaveOut, Open };
+
 // Everything but the size, onto a device without disksize. Reads the dictionary. Refuses what the
 // algorithm does not take.
-[[nodiscard]] InputResult<void> apply_settings(const PluginSettings& settings, Device& device);
+[[nodiscard]] InputResult<void> apply_settings(const PluginSettings& settings, Device& device,
+                                               BackingStores stores = BackingStores::Open);
+// What LeaveOut has left.
+[[nodiscard]] InputResult<void> open_backing_stores(const PluginSettings& settings, Device& device);
 
 // Why `disksize` was refused with this errno value, in the words of the keys.
 [[nodiscard]] std::string explain_disksize_error(const PluginSettings& settings,

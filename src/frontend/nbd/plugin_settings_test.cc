@@ -162,5 +162,53 @@ TEST_F(PluginSettingsTest, TheHelpHasALineForEachKey) {
             kPluginKeyCount);
 }
 
+TEST_F(PluginSettingsTest, AttributesAreSetInOrderByTheNamesOfTheTable) {
+  take("algorithm", "lz4");
+  take("set", "recomp_algorithm=algo=zstd priority=2");
+  take("set", "algorithm_params=priority=2 level=9");
+  take("use_dedup", "1");
+  take("access_tracking", "0");
+  take("writeback_limit", "77");
+  Device device(0);
+  ASSERT_TRUE(apply_settings(settings_, device));
+  ASSERT_TRUE(device.set_disksize(1 << 20));
+  EXPECT_EQ(device.algorithm_at(2)->name, "zstd");
+  EXPECT_TRUE(device.uses_dedup());
+  EXPECT_FALSE(device.tracks_access());
+  EXPECT_EQ(device.writeback_limit(), 77U);
+}
+
+TEST_F(PluginSettingsTest, WhatIsNoSettingIsRefused) {
+  for (const char* text :
+       {"", "use_dedup", "=1", "nothing=1", "mm_stat=1", "disksize=1M", "reset=1"})
+    EXPECT_THAT(refusal("set", text), HasSubstr("uzram get --list")) << text;
+  for (const char* name : {"disksize", "reset", "mm_stat", "no_such"})
+    EXPECT_THAT(refusal(name, "1"), HasSubstr("is not a key")) << name;
+  take("set", "use_dedup=2");
+  EXPECT_THAT(disksize_refusal(), HasSubstr("use_dedup"));
+  settings_ = {};
+  take("set", "compact=1");
+  EXPECT_THAT(disksize_refusal(), HasSubstr("disksize"));
+  settings_ = {};
+  take("backing_dev", "/no/such/file");
+  EXPECT_THAT(disksize_refusal(), HasSubstr("backing_dev"));
+}
+
+TEST_F(PluginSettingsTest, ABackingStoreIsOpenedWhenItIsTime) {
+  const std::string path = testing::TempDir() + "uzram-plugin-store";
+  std::FILE* const file = std::fopen(path.c_str(), "we");
+  ASSERT_NE(file, nullptr);
+  ASSERT_EQ(std::fseek(file, (1 << 20) - 1, SEEK_SET), 0);
+  std::fputc(0, file);
+  std::fclose(file);
+  take("backing_dev", path);
+  Device device(0);
+  ASSERT_TRUE(apply_settings(settings_, device, BackingStores::LeaveOut));
+  EXPECT_EQ(device.backing(), "");
+  ASSERT_TRUE(open_backing_stores(settings_, device));
+  EXPECT_EQ(device.backing(), path);
+  std::remove(path.c_str());
+}
+
 }  // namespace
 }  // namespace uzram

@@ -21,7 +21,7 @@ ServedDevice::ServedDevice() : device_(std::make_shared<Device>(0, &held_)), ope
 InputResult<void> ServedDevice::prepare(const PluginSettings& settings) {
   UZ_CHECK(settings.disk_bytes.has_value());
   // What is read from files is read now: the server may become another user before it starts.
-  InputResult<void> applied = apply_settings(settings, *device_);
+  InputResult<void> applied = apply_settings(settings, *device_, BackingStores::LeaveOut);
   if (!applied) return applied;
   Device rehearsal(0);
   applied = apply_settings(settings, rehearsal);
@@ -38,6 +38,7 @@ InputResult<void> ServedDevice::prepare(const PluginSettings& settings) {
 }
 
 InputResult<void> ServedDevice::start(const PluginSettings& settings) {
+  if (InputResult<void> opened = open_backing_stores(settings, *device_); !opened) return opened;
   const Result<void> made = device_->set_disksize(*settings.disk_bytes);
   if (!made) {
     const int code = made.error().code;
