@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// base/printable_text.h: text from outside, made safe for a terminal and for a log.
+//
+// What:   names of files and processes, mount points, words of a peer and of a library go through
+//         here before a person sees them. Ordinary UTF-8 stays as it is.
+// Shapes: "\xHH" for a control byte and for each byte that is no UTF-8; "\u{H...}" for a character
+//         that steers a terminal, changes the direction of text, or cannot be seen. No newline is
+//         left: the result is one line.
+// Proof:  printable_text_test.cc.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace uzram {
+
+[[nodiscard]] std::string printable(std::string_view text);
+// The same for text that is made of lines: newlines and tabs stay.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+
+}  // namespace uzram
