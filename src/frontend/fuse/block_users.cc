@@ -14,6 +14,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/printable_text.h"
 #include "frontend/fuse/mount_table.h"
 
 namespace uzram {
@@ -37,7 +38,8 @@ void add_mounts(const Target& target, std::vector<std::string>& users) {
   std::ostringstream number;
   number << major(*target.number) << ':' << minor(*target.number);
   for (const MountEntry& entry : read_mount_table()) {
-    if (entry.device_number == number.str()) users.push_back("mounted on " + entry.mount_point);
+    if (entry.device_number == number.str())
+      users.push_back("mounted on " + printable(entry.mount_point));
   }
 }
 
@@ -93,7 +95,8 @@ void add_openers(const Target& target, int own_descriptor, std::vector<std::stri
       std::ifstream command(process.path() / "comm");
       std::string word;
       std::getline(command, word);
-      users.push_back(std::string("open in ").append(word).append(" (").append(id).append(")"));
+      users.push_back(
+          std::string("open in ").append(printable(word)).append(" (").append(id).append(")"));
       break;
     }
   }
