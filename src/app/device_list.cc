@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/printable_text.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -130,7 +131,9 @@ std::string format_list(const Json& devices, const std::vector<ListColumn>& colu
   }
   for (const Json& device : devices) {
     auto& row = rows.emplace_back();
-    for (const ListColumn& column : columns) row.push_back(column.text(device, style.in_bytes));
+    for (const ListColumn& column : columns) {
+      row.push_back(printable(column.text(device, style.in_bytes)));
+    }
   }
   std::vector<std::size_t> widths(columns.size(), 0);
   for (const auto& row : rows) {

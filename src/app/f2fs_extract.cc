@@ -13,6 +13,7 @@
 #include <map>
 
 #include "base/file_descriptor.h"
+#include "base/printable_text.h"
 #include "cluster/f2fs_tree.h"
 
 namespace uzram {
@@ -93,7 +94,7 @@ class Extraction {
     Attributes found{inode.mode, inode.uid, inode.gid, times_of(inode), {}};
     if (!options_.has_xattrs) return found;
     auto xattrs = read_xattrs(volume_, inode);
-    if (!xattrs) faults_.add(printable_name(path) + ": " + xattrs.error().text);
+    if (!xattrs) faults_.add(printable(path) + ": " + xattrs.error().text);
     if (xattrs) found.xattrs = *std::move(xattrs);
     std::erase_if(found.xattrs,
                   [](const F2fsXattr& xattr) { return !xattr.name.starts_with("user."); });
@@ -105,7 +106,7 @@ class Extraction {
 
   bool fault(const std::string& path, int code) {
     if (code != kAlreadySaid)
-      faults_.add(fmt::format("{}: {}", printable_name(path), ::strerrordesc_np(code)));
+      faults_.add(fmt::format("{}: {}", printable(path), ::strerrordesc_np(code)));
     return false;
   }
   // Returns: 0 or an errno value. A new owner takes bits of the mode away, so that comes first.
@@ -142,7 +143,7 @@ class Extraction {
       if (::mkfifoat(parent, name.c_str(), inode.mode & kPlainModeBits) != 0) return errno;
       return set_owner_at(parent, name, inode);
     }
-    faults_.add(printable_name(path) + ": left out: neither file nor directory nor link");
+    faults_.add(printable(path) + ": left out: neither file nor directory nor link");
     return kAlreadySaid;
   }
   int put_regular(int parent, const std::string& path, const std::string& name,
@@ -154,7 +155,7 @@ class Extraction {
     const auto copied = copy_content(file, inode, {0, inode.size_bytes}, out.get(), true);
     faults_.add_checksums(inode, file.checksum_faults());
     if (!copied) {
-      faults_.add(printable_name(path) + ": " + copied.error().text);
+      faults_.add(printable(path) + ": " + copied.error().text);
       return kAlreadySaid;
     }
     return set_attributes(out.get(), attributes_of(path, inode));
@@ -166,7 +167,7 @@ class Extraction {
     std::string target(inode.size_bytes, '\0');
     F2fsFile file(volume_, inode);
     if (const auto got = file.read(0, std::as_writable_bytes(std::span(target))); !got) {
-      faults_.add(printable_name(path) + ": " + got.error().text);
+      faults_.add(printable(path) + ": " + got.error().text);
       return kAlreadySaid;
     }
     if (::symlinkat(target.c_str(), parent, name.c_str()) != 0) return errno;

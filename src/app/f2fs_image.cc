@@ -80,13 +80,4 @@ InputResult<void> copy_content(F2fsFile& file, const F2fsInode& inode, ContentRa
   return {};
 }
 
-std::string printable_name(std::string_view name) {
-  std::string text(name);
-  for (char& character : text) {
-    const auto byte = static_cast<unsigned char>(character);
-    if (byte < 0x20 || byte == 0x7f) character = '?';
-  }
-  return text;
-}
-
 }  // namespace uzram

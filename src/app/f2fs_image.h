@@ -46,7 +46,4 @@ struct ContentRange {
 [[nodiscard]] InputResult<void> copy_content(F2fsFile& file, const F2fsInode& inode,
                                              ContentRange range, int descriptor, bool keeps_holes);
 
-// Control characters as '?': names come from the image, and a terminal obeys them.
-[[nodiscard]] std::string printable_name(std::string_view name);
-
 }  // namespace uzram

@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "app/f2fs_image.h"
+#include "base/printable_text.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -119,14 +120,14 @@ std::string_view checksum_word(ChecksumState state) {
 std::string long_entry(std::string_view name, const F2fsInode& inode) {
   return fmt::format("{} {:>3} {:>5} {:>5} {:>10} {} {}", mode_text(inode.mode), inode.link_count,
                      inode.uid, inode.gid, inode.size_bytes, time_text(inode.modify_time),
-                     printable_name(name));
+                     printable(name));
 }
 
 std::string volume_text(const F2fsVolume& volume) {
   const F2fsSuperblock& super = volume.superblock();
   const F2fsCheckpoint& checkpoint = volume.checkpoint();
   std::string text;
-  text += fmt::format("label: {}\n", printable_name(super.label));
+  text += fmt::format("label: {}\n", printable(super.label));
   text += fmt::format("uuid: {}\n", uuid_text(super.uuid));
   text += fmt::format("format: {}.{}{}\n", super.major_version, super.minor_version,
                       super.copy == 0 ? "" : " (from the superblock's copy)");

@@ -22,7 +22,7 @@ TEST(F2fsView, ShowsAnEntryAsLsDoes) {
   inode.mode = S_IFREG | S_ISUID | 0640;
   inode.modify_time.seconds = INT64_MIN;
   EXPECT_EQ(long_entry("a\x1b[2J\n", inode),
-            "-rwSr-----   2    10     0       4096 no time a?[2J?");
+            "-rwSr-----   2    10     0       4096 no time a\\x1b[2J\\x0a");
 }
 
 TEST(F2fsView, ShowsHowAClusterLies) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/printable_text.h"
 #include "base/units.h"
 #include "control/size_text.h"
 
@@ -111,10 +112,10 @@ std::string legend_line(const Kind& kind, const Json& total, bool has_colour) {
 
 std::string draw_map(const Json& map, MapStyle style) {
   const std::uint64_t cell_bytes = number(map, "cell_pages") * kPageBytes;
-  std::string text =
-      fmt::format("{} {}, {} ({} pages) to a letter\n", map.at("device").get<std::string>(),
-                  short_size(number(map, "pages") * kPageBytes), short_size(cell_bytes),
-                  number(map, "cell_pages"));
+  std::string text = fmt::format("{} {}, {} ({} pages) to a letter\n",
+                                 printable(map.at("device").get<std::string>()),
+                                 short_size(number(map, "pages") * kPageBytes),
+                                 short_size(cell_bytes), number(map, "cell_pages"));
   const std::vector<Cell> cells = all_cells(map);
   for (std::size_t first = 0; first < cells.size(); first += style.width) {
     const std::size_t end = std::min(cells.size(), first + style.width);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/printable_text.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -28,7 +29,7 @@ std::string progress_line(const std::string& work, std::uint64_t done_bytes,
 }
 
 Progress::Progress(std::string work, std::optional<std::uint64_t> all_bytes)
-    : work_(std::move(work)),
+    : work_(printable(work)),
       all_bytes_(all_bytes),
       is_shown_(::isatty(STDERR_FILENO) == 1),
       next_draw_(Clock::now() + kDrawInterval) {}

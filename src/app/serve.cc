@@ -13,6 +13,7 @@
 
 #include "app/memory_lock.h"
 #include "app/say.h"
+#include "base/printable_text.h"
 
 namespace uzram {
 
@@ -50,7 +51,7 @@ void wait_for_end(Daemon& daemon) {
     spdlog::info("{}: taking everything down", ::strsignal(signal));
     const std::vector<std::string> uses = daemon.try_stop();
     if (uses.empty()) return;
-    for (const std::string& use : uses) spdlog::warn("still in use: {}", use);
+    for (const std::string& use : uses) spdlog::warn("still in use: {}", printable(use));
     spdlog::warn(
         "staying, since the data would be lost: unmount or 'uzram swap off', then stop me");
   }
@@ -73,7 +74,8 @@ int serve(DaemonOptions options) {
     return say_failure(fmt::format("{}; without privilege, serve over NBD: nbdkit uzram size=1G",
                                    daemon.error().text));
   }
-  spdlog::info("attributes in {}, commands over {}", options.tree_folder, options.socket_path);
+  spdlog::info("attributes in {}, commands over {}", printable(options.tree_folder),
+               printable(options.socket_path));
   wait_for_end(**daemon);
   daemon->reset();
   spdlog::info("ended; nothing is left behind");

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/printable_text.h"
 #include "base/units.h"
 #include "control/size_text.h"
 
@@ -70,15 +71,16 @@ std::string stat_block(const Json& device) {
       "  saved     {}\n"
       "  requests  {} reads, {} writes, {} discards; {} reads and {} writes failed\n",
       device.at("name").get<std::string>(), device.at("algorithm").get<std::string>(),
-      short_size(device.at("disksize").get<std::uint64_t>()), disk.empty() ? "no disk" : disk,
-      short_size(stored), number(device, "same_pages"), number(device, "huge_pages"),
-      short_size(packed), short_size(cost), size(device, "mem_used_total"),
-      size(device, "table_bytes"), size(device, "pool_metadata_bytes"),
-      size(device, "context_bytes"), size(device, "reserved_bytes"),
-      limit == 0 ? "none" : short_size(limit), size(device, "mem_used_max"), ratio(stored, packed),
-      ratio(stored, cost), saved_text(stored, cost), number(device, "read_requests"),
-      number(device, "write_requests"), number(device, "discard_requests"),
-      number(device, "failed_reads"), number(device, "failed_writes"));
+      short_size(device.at("disksize").get<std::uint64_t>()),
+      disk.empty() ? "no disk" : printable(disk), short_size(stored), number(device, "same_pages"),
+      number(device, "huge_pages"), short_size(packed), short_size(cost),
+      size(device, "mem_used_total"), size(device, "table_bytes"),
+      size(device, "pool_metadata_bytes"), size(device, "context_bytes"),
+      size(device, "reserved_bytes"), limit == 0 ? "none" : short_size(limit),
+      size(device, "mem_used_max"), ratio(stored, packed), ratio(stored, cost),
+      saved_text(stored, cost), number(device, "read_requests"), number(device, "write_requests"),
+      number(device, "discard_requests"), number(device, "failed_reads"),
+      number(device, "failed_writes"));
 }
 
 std::string stat_block(const Json& device, const StatRates& rates) {

@@ -113,4 +113,15 @@ std::string printable(std::string_view text) { return escape(text, {}); }
 
 std::string printable_lines(std::string_view text) { return escape(text, "\n\t"); }
 
+std::string_view front_of_text(std::string_view text, std::size_t most_bytes) {
+  if (text.size() <= most_bytes) return text;
+  constexpr std::size_t kMostTailBytes = 3;
+  std::size_t end = most_bytes;
+  const auto is_tail = [&](std::size_t index) {
+    return (static_cast<unsigned char>(text[index]) & 0xc0U) == 0x80;
+  };
+  while (end > 0 && most_bytes - end < kMostTailBytes && is_tail(end)) --end;
+  return text.substr(0, is_tail(end) ? most_bytes : end);
+}
+
 }  // namespace uzram

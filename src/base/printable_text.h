@@ -9,6 +9,7 @@
 // Proof:  printable_text_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -17,5 +18,8 @@ namespace uzram {
 [[nodiscard]] std::string printable(std::string_view text);
 // The same for text that is made of lines: newlines and tabs stay.
 [[nodiscard]] std::string printable_lines(std::string_view text);
+
+// As much of the front as fits into so many bytes, without half a character at its end.
+[[nodiscard]] std::string_view front_of_text(std::string_view text, std::size_t most_bytes);
 
 }  // namespace uzram

@@ -54,6 +54,14 @@ TEST(PrintableText, OfLinesKeepsNewlinesAndTabs) {
   EXPECT_EQ(printable_lines("a\tb\n\x1b[1m\r\n\u202e"), "a\tb\n\\x1b[1m\\x0d\n\\u{202e}");
 }
 
+TEST(PrintableText, IsCutBetweenCharacters) {
+  EXPECT_EQ(front_of_text("abc", 3), "abc");
+  EXPECT_EQ(front_of_text("abcd", 3), "abc");
+  EXPECT_EQ(front_of_text("ab\u20ac", 4), "ab");
+  EXPECT_EQ(front_of_text("ab\u20acd", 5), "ab\u20ac");
+  EXPECT_EQ(front_of_text("\x80\x80\x80\x80\x80\x80", 5), "\x80\x80\x80\x80\x80");
+}
+
 TEST(PrintableText, LeavesNoByteThatATerminalObeys) {
   std::string all;
   for (int first = 0; first < 256; ++first) {

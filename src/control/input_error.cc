@@ -3,18 +3,17 @@
 
 #include <cstring>
 
+#include "base/printable_text.h"
+
 namespace uzram {
 
 std::string quote(std::string_view input) {
-  constexpr std::size_t kMostCharacters = 40;
+  constexpr std::size_t kMostBytes = 40;
   while (!input.empty() && input.back() == '\n') input.remove_suffix(1);
-  const bool is_long = input.size() > kMostCharacters;
+  const std::string_view shown = front_of_text(input, kMostBytes);
   std::string quoted = "\"";
-  for (const char character : input.substr(0, kMostCharacters)) {
-    const auto byte = static_cast<unsigned char>(character);
-    quoted += byte < 0x20 || byte >= 0x7f ? '?' : character;
-  }
-  quoted += is_long ? "...\"" : "\"";
+  quoted += printable(shown);
+  quoted += shown.size() < input.size() ? "...\"" : "\"";
   return quoted;
 }
 

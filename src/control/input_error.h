@@ -29,7 +29,7 @@ using InputResult = tl::expected<T, InputError>;
   return tl::unexpected<InputError>(InputError{code, std::move(text)});
 }
 
-// The input between quotation marks, at most 40 characters of it, with control bytes shown as '?'.
+// The input between quotation marks, at most 40 bytes of it, printable (base/printable_text.h).
 [[nodiscard]] std::string quote(std::string_view input);
 
 // "EBUSY", or "errno 4711" for a value without a name.

@@ -40,8 +40,9 @@ Result<void> LineChannel::wait_for(short events, std::optional<Clock::time_point
   }
 }
 
-Result<std::string> LineChannel::receive(Patience patience) {
-  const auto deadline = deadline_of(patience);
+Result<std::string> LineChannel::receive(Patience patience, Patience rest_patience) {
+  auto deadline = deadline_of(patience);
+  bool has_begun = false;
   std::size_t searched = 0;
   while (true) {
     const std::size_t newline = received_.find('\n', searched);
@@ -52,6 +53,11 @@ Result<std::string> LineChannel::receive(Patience patience) {
     }
     searched = received_.size();
     if (received_.size() > most_line_bytes_) return fail(EMSGSIZE);
+    if (!has_begun && !received_.empty() && rest_patience) {
+      has_begun = true;
+      const auto rest_deadline = deadline_of(rest_patience);
+      deadline = deadline ? std::min(deadline, rest_deadline) : rest_deadline;
+    }
     if (Result<void> ready = wait_for(POLLIN, deadline); !ready) {
       return tl::unexpected<Error>(ready.error());
     }

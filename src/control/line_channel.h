@@ -31,8 +31,9 @@ class LineChannel {
         most_line_bytes_(most_line_bytes),
         stop_descriptor_(stop_descriptor) {}
 
-  // Returns: the next line. The whole line has to arrive within `patience`.
-  Result<std::string> receive(Patience patience);
+  // Returns: the next line. The whole line has to arrive within `patience`, and within
+  // `rest_patience` after its first byte.
+  Result<std::string> receive(Patience patience, Patience rest_patience = std::nullopt);
   // Sends the line and a newline. All of it has to leave within `patience`.
   Result<void> send(std::string_view line, Patience patience);
 

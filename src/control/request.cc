@@ -12,6 +12,7 @@
 
 #include "control/algorithm_attributes.h"
 #include "control/attribute_table.h"
+#include "control/bounded_json.h"
 #include "control/device_json.h"
 #include "control/operations.h"
 #include "control/page_map.h"
@@ -113,6 +114,8 @@ InputResult<std::string> params_text(const Json& request) {
   return text + fmt::format("dict=\"{}\"", **path);
 }
 
+constexpr const char* kNoPairs = "\"set\" is not a list of pairs [\"attribute\", \"value\"]";
+
 InputResult<std::vector<Setting>> read_settings(const Json& request) {
   std::vector<Setting> settings;
   const auto found = request.find("set");
@@ -120,9 +123,10 @@ InputResult<std::vector<Setting>> read_settings(const Json& request) {
   const auto is_text = [](const Json& pair, std::size_t index) {
     return pair.is_array() && pair.size() == 2 && pair[index].is_string();
   };
-  for (const Json& pair : found->is_array() ? *found : Json::array({*found})) {
+  if (!found->is_array()) return refuse(EINVAL, kNoPairs);
+  for (const Json& pair : *found) {
     if (!is_text(pair, 0) || !is_text(pair, 1)) {
-      return refuse(EINVAL, "\"set\" is not a list of pairs [\"attribute\", \"value\"]");
+      return refuse(EINVAL, kNoPairs);
     }
     settings.push_back({pair[0].get<std::string>(), pair[1].get<std::string>()});
   }
@@ -338,11 +342,23 @@ Answer answer_json(Operations& operations, const Json& request) {
   return refuse(EINVAL, fmt::format("{} is not an operation; there are {}", quote(*name), known));
 }
 
+// A request has a handful; only `set` of create takes a list.
+constexpr std::size_t kMostRequestValues = 4096;
+
+tl::unexpected<InputError> refuse_text(const Error& error) {
+  if (error.code == ENOMEM) return refuse(ENOMEM, "no memory for this request");
+  if (error.code != E2BIG) return refuse(EBADMSG, "the request is not JSON");
+  return refuse(EBADMSG,
+                fmt::format("a request has at most {} arrays and objects one in the other, "
+                            "and {} values",
+                            kMostJsonDepth, kMostRequestValues));
+}
+
 Answer answer_line(Operations& operations, std::string_view line) {
-  const Json request = Json::parse(line, nullptr, false);
-  if (request.is_discarded()) return refuse(EBADMSG, "the request is not JSON");
+  const Result<Json> request = parse_bounded_json(line, kMostRequestValues);
+  if (!request) return refuse_text(request.error());
   try {
-    return answer_json(operations, request);
+    return answer_json(operations, *request);
   } catch (const std::bad_alloc&) {
     return refuse(ENOMEM, "no memory for this request");
   } catch (const std::exception& problem) {
@@ -353,10 +369,11 @@ Answer answer_line(Operations& operations, std::string_view line) {
 }  // namespace
 
 std::string answer_request(Operations& operations, std::string_view line) {
-  const Answer answer = answer_line(operations, line);
+  Answer answer = answer_line(operations, line);
   Json json;
   if (answer) {
-    json = {{"ok", true}, {"result", *answer}};
+    json["ok"] = true;
+    json["result"] = std::move(*answer);
   } else {
     const InputError& error = answer.error();
     json = {

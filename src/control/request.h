@@ -22,7 +22,7 @@
 //          swap_off    device                                                 -> null
 //          attributes                                      -> [{name, mode, summary}, ...]
 //          A device is given by its name or by the path of its disk. Sizes are bytes as numbers.
-// Errors:  any bytes are safe to pass. EBADMSG not JSON; EINVAL a member of the wrong kind, missing
+// Errors:  any bytes are safe to pass. EBADMSG not JSON, too deep, or too many values; EINVAL a member of the wrong kind, missing
 //          or not known to the operation; ENODEV no such device; otherwise the operation's own.
 //          A create that fails leaves no device.
 // Threads: any, several at once.

@@ -230,6 +230,23 @@ TEST_F(RequestTest, WhatIsNoRequestIsRefusedInWords) {
   EXPECT_EQ(error(std::string(30'000, '[')), "EBADMSG");
 }
 
+TEST_F(RequestTest, DepthCostsNoStack) {
+  const auto nested = [](const char* open, const char* close, std::size_t depth) {
+    std::string text;
+    for (std::size_t i = 0; i < depth; ++i) text += open;
+    for (std::size_t i = 0; i < depth; ++i) text += close;
+    return text;
+  };
+  const std::string brackets = nested("[", "]", 9000);
+  const std::string objects = nested("{\"a\":", "}", 9000);
+  for (const std::string& deep : {brackets, objects}) {
+    EXPECT_EQ(error(deep), "EBADMSG");
+    EXPECT_EQ(error(R"({"op": "create", "size": 4096, "set": )" + deep + "}"), "EBADMSG");
+    EXPECT_EQ(error(R"({"op": "list", "device": )" + deep + "}"), "EBADMSG");
+  }
+  EXPECT_EQ(error(std::string(R"({"op": "create", "size": 4096, "set": {"a": "b"}})")), "EINVAL");
+}
+
 class BareOperations : public Operations {
  public:
   [[nodiscard]] std::vector<std::shared_ptr<Device>> devices() const override { return {device_}; }

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/bounded_json.h"
 #include "control/line_channel.h"
 #include "control/socket_address.h"
 
@@ -14,6 +15,9 @@ namespace uzram {
 namespace {
 
 constexpr std::size_t kMostAnswerBytes = std::size_t{16} << 20;
+constexpr std::size_t kMostAnswerValues = std::size_t{1} << 20;
+// For the request to leave, and for an answer that has begun to be there.
+constexpr std::chrono::milliseconds kPatience{30'000};
 
 std::string connect_problem(const std::string& path, int code) {
   switch (code) {
@@ -24,7 +28,7 @@ std::string connect_problem(const std::string& path, int code) {
       return fmt::format("the server at {} is busy; try again in a moment", path);
     case EACCES:
     case EPERM:
-      return fmt::format("the socket {} belongs to another user; try as root", path);
+      return fmt::format("the socket {} belongs to another user; run this as that user", path);
     case EINVAL:
       return fmt::format("the socket path {} is empty or has more than {} bytes", quote(path),
                          kMostSocketPathBytes);
@@ -37,7 +41,7 @@ bool is_server_trusted(const FileDescriptor& socket) {
   ucred peer{};
   socklen_t peer_bytes = sizeof peer;
   return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 &&
-         (peer.uid == 0 || peer.uid == ::geteuid() || ::geteuid() == 0);
+         (peer.uid == 0 || peer.uid == ::geteuid());
 }
 
 bool is_answer(const nlohmann::json& answer) {
@@ -58,18 +62,18 @@ InputResult<nlohmann::json> call_server(const std::string& path, const nlohmann:
   LineChannel channel(std::move(*socket), kMostAnswerBytes);
   const std::string line = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   // A server that refuses the connection answers and closes without reading; its words come first.
-  const Result<void> sent = channel.send(line, std::nullopt);
-  const Result<std::string> received = channel.receive(std::nullopt);
+  const Result<void> sent = channel.send(line, kPatience);
+  const Result<std::string> received = channel.receive(std::nullopt, kPatience);
   if (!received) {
     const int code = sent ? received.error().code : sent.error().code;
     return refuse(code, fmt::format("the server at {} closed without an answer ({})", path,
                                     errno_name(code)));
   }
-  nlohmann::json answer = nlohmann::json::parse(*received, nullptr, false);
-  if (!is_answer(answer)) {
+  Result<nlohmann::json> answer = parse_bounded_json(*received, kMostAnswerValues);
+  if (!answer || !is_answer(*answer)) {
     return refuse(EBADMSG, fmt::format("what answers at {} is not a uzram server", path));
   }
-  return answer;
+  return std::move(*answer);
 }
 
 }  // namespace uzram

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <filesystem>
 #include <future>
 #include <nlohmann/json.hpp>
@@ -215,6 +217,49 @@ TEST_F(SocketTest, OfAnotherUserIsOutOfReach) {
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     EXPECT_EQ(WEXITSTATUS(status), mode == 0600 ? 1 : 2);
   }
+}
+
+TEST_F(SocketTest, OfAnotherUserIsNotAsked) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to become another user";
+  std::filesystem::permissions(folder_, std::filesystem::perms::all);
+  std::array<int, 2> ready{};
+  ASSERT_EQ(::pipe2(ready.data(), O_CLOEXEC), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    constexpr uid_t kNobody = 65534;
+    const SocketAddress address = *socket_address(path_);
+    const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    const bool is_ready = ::setresuid(kNobody, kNobody, kNobody) == 0 &&
+                          ::bind(listener, address.get(), address.bytes) == 0 &&
+                          ::listen(listener, 1) == 0 && ::write(ready[1], "r", 1) == 1;
+    const int client = is_ready ? ::accept(listener, nullptr, nullptr) : -1;
+    char byte = 0;
+    ::_exit(client >= 0 && ::read(client, &byte, 1) == 0 ? 0 : 1);  // Closed without a word.
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  const auto answer = call_server(path_, {{"op", "list"}});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, EPERM);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "nothing was sent";
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST_F(SocketTest, AnswerThatBeginsHasToEnd) {
+  const auto server = start();
+  Result<FileDescriptor> socket = connect_socket(path_);
+  ASSERT_TRUE(socket);
+  LineChannel channel(std::move(*socket), 1U << 20);
+  EXPECT_EQ(channel.receive(50ms, 10s), Result<std::string>(fail(ETIMEDOUT)));
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const FileDescriptor sender(ends[0]);
+  LineChannel slow(FileDescriptor(ends[1]), 1U << 20);
+  ASSERT_EQ(::send(sender.get(), "{", 1, 0), 1);
+  EXPECT_EQ(slow.receive(std::nullopt, 50ms), Result<std::string>(fail(ETIMEDOUT)));
 }
 
 TEST_F(SocketTest, ClientSaysHowToStartAServer) {

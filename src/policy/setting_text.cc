@@ -7,6 +7,8 @@
 #include <charconv>
 #include <limits>
 
+#include "base/printable_text.h"
+
 namespace uzram {
 
 namespace {
@@ -152,11 +154,10 @@ std::string size_words(std::uint64_t bytes) {
 
 std::string quote_word(std::string_view word) {
   constexpr std::size_t kMostBytes = 40;
+  const std::string_view shown = front_of_text(word, kMostBytes);
   std::string quoted = "\"";
-  for (const char letter : word.substr(0, kMostBytes)) {
-    quoted += letter >= ' ' && letter <= '~' ? letter : '?';
-  }
-  quoted += word.size() > kMostBytes ? "...\"" : "\"";
+  quoted += printable(shown);
+  quoted += shown.size() < word.size() ? "...\"" : "\"";
   return quoted;
 }
 

@@ -108,7 +108,7 @@ TEST(SettingText, PrintsCpuAndSizesForPeople) {
 
 TEST(SettingText, QuotesWhateverComes) {
   EXPECT_EQ(quote_word("abc"), "\"abc\"");
-  EXPECT_EQ(quote_word("a\nb\x80"), "\"a?b?\"");
+  EXPECT_EQ(quote_word("a\nb\x80"), R"("a\x0ab\x80")");
   EXPECT_EQ(quote_word(std::string(50, 'x')), '"' + std::string(40, 'x') + "...\"");
 }
 

@@ -8,6 +8,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
+#include "base/printable_text.h"
 #include "control/attribute_table.h"
 #include "control/path_words.h"
 #include "control/size_text.h"
@@ -48,7 +49,7 @@ int print_table(bool is_json) {
                       {"mode", fmt::format("{:04o}", attribute.mode)},
                       {"summary", attribute.summary}});
     }
-    fmt::print("{}\n", list.dump(2));
+    print_json(list);
     return 0;
   }
   for (const Attribute& attribute : device_attributes()) {
@@ -60,7 +61,8 @@ int print_table(bool is_json) {
 
 // What stands between the quotation marks of a JSON text.
 std::string json_inside(const std::string& text) {
-  const std::string dumped = nlohmann::json(text).dump();
+  const std::string dumped =
+      nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return dumped.substr(1, dumped.size() - 2);
 }
 
@@ -74,8 +76,8 @@ int print_parts(const CommandLine& line, const GetWords& words) {
     const auto part = ask_daemon(line, request, exit_code);
     if (!part) return exit_code;
     const auto text = part->at("text").get<std::string>();
-    fmt::print("{}{}", is_first && words.is_json ? "\"" : "",
-               words.is_json ? json_inside(text) : text);
+    if (is_first && words.is_json) fmt::print("\"");
+    print_text(words.is_json ? json_inside(text) : text);
     if (std::ferror(stdout) != 0) return kExitFailure;  // Nobody reads on (a closed pipe).
     next = part->at("next");
   }
@@ -99,9 +101,9 @@ int run_get(const CommandLine& line, const GetWords& words) {
   const auto result = ask_daemon(line, request, exit_code);
   if (!result) return exit_code;
   if (words.is_json) {
-    fmt::print("{}\n", result->dump(2));
+    print_json(*result);
   } else if (result->is_string()) {
-    fmt::print("{}", result->get<std::string>());
+    print_text(result->get<std::string>());
   } else {
     for (const auto& [name, text] : result->items()) {
       std::string value = text.get<std::string>();
@@ -111,7 +113,7 @@ int run_get(const CommandLine& line, const GetWords& words) {
         value.replace(at, 1, indent);
         at += indent.size();
       }
-      fmt::print("{:<{}} {}\n", name, name_width(), value);
+      print_text(fmt::format("{:<{}} {}\n", printable(name), name_width(), value));
     }
   }
   return 0;

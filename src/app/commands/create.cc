@@ -87,7 +87,8 @@ int run_create(const CommandLine& line, const CreateWords& words) {
   const auto device = ask_daemon(line, *request, exit_code);
   if (!device) return exit_code;
   const auto path = device->at("block_path").get<std::string>();
-  fmt::print("{}{}{}\n", device->at("name").get<std::string>(), path.empty() ? "" : " ", path);
+  print_text(fmt::format("{}{}{}\n", device->at("name").get<std::string>(), path.empty() ? "" : " ",
+                         path));
   return 0;
 }
 

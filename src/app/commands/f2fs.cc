@@ -13,6 +13,7 @@
 #include "app/f2fs_view.h"
 #include "app/progress.h"
 #include "app/say.h"
+#include "base/printable_text.h"
 #include "cluster/f2fs_directory.h"
 #include "cluster/f2fs_tree.h"
 #include "control/size_text.h"
@@ -47,7 +48,8 @@ int with_inode(const F2fsWords& words, const Work& work) {
 }
 
 std::string ls_line(const F2fsWords& words, const std::string& name, const F2fsInode& inode) {
-  return words.is_long ? long_entry(name, inode) : printable_name(name);
+  if (words.is_long) return long_entry(name, inode);
+  return ::isatty(STDOUT_FILENO) == 1 ? printable(name) : name;  // A pipe gets names as they are.
 }
 
 int list_tree(const F2fsWords& words, const F2fsVolume& volume, const F2fsInode& top) {
@@ -79,7 +81,7 @@ int run_f2fs_ls(const F2fsWords& words) {
     for (const F2fsEntry& entry : entries) {
       const auto inode = read_inode(volume, entry.ino);
       if (!inode)
-        faults.add(printable_name(entry.name) + ": " + inode.error().text);
+        faults.add(printable(entry.name) + ": " + inode.error().text);
       else
         fmt::print("{}\n", ls_line(words, entry.name, *inode));
     }
@@ -124,7 +126,7 @@ int run_f2fs_stat(const F2fsWords& words) {
     const auto xattrs = read_xattrs(volume, inode);
     if (!xattrs) return say_error(xattrs.error());
     for (const F2fsXattr& xattr : *xattrs)
-      fmt::print("xattr: {} ({} bytes)\n", printable_name(xattr.name), xattr.value.size());
+      fmt::print("xattr: {} ({} bytes)\n", printable(xattr.name), xattr.value.size());
     return 0;
   });
 }

@@ -31,7 +31,7 @@ int run_list(const CommandLine& line, const ListWords& words) {
     device["mountpoint"] = mount_point_of(device.at("block_path").get<std::string>());
   }
   if (words.is_json) {
-    fmt::print("{}\n", devices->dump(2));
+    print_json(*devices);
     return 0;
   }
   if (devices->empty()) {

@@ -56,7 +56,11 @@ int run_map(const CommandLine& line, const MapWords& words) {
       line, {{"op", "map"}, {"device", words.device}, {"cells", style.width * kMostMapRows}},
       exit_code);
   if (!map) return exit_code;
-  fmt::print("{}", words.is_json ? map->dump(2) + "\n" : draw_map(*map, style));
+  if (words.is_json) {
+    print_json(*map);
+  } else {
+    fmt::print("{}", draw_map(*map, style));
+  }
   return 0;
 }
 

@@ -19,6 +19,7 @@
 #include "app/commands/commands.h"
 #include "app/say.h"
 #include "base/file_descriptor.h"
+#include "base/printable_text.h"
 #include "control/size_text.h"
 #include "frontend/mount/mount_server.h"
 
@@ -133,7 +134,7 @@ int serve_mount(const MountWords& words, const MountOptions& options, Detached& 
   if (const auto finished = (*server)->finish(); !finished) {
     const std::string text = fmt::format("{}: what was written last is lost: {}", words.directory,
                                          ::strerrordesc_np(finished.error().code));
-    ::syslog(LOG_DAEMON | LOG_ERR, "uzram: %s", text.c_str());
+    ::syslog(LOG_DAEMON | LOG_ERR, "uzram: %s", printable(text).c_str());
     return say_failure(text);
   }
   return 0;

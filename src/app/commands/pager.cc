@@ -90,7 +90,7 @@ int run_pager(const PagerWords& words) {
   if (!words.is_probe) return say_usage("pager needs --probe: it has nothing else to do");
   const PagerProbe probe = probe_pager();
   if (words.is_json)
-    fmt::print("{}\n", probe_json(probe).dump(2));
+    print_json(probe_json(probe));
   else
     print_probe(probe);
   return 0;

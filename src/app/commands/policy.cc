@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands/commands.h"
+#include "app/say.h"
 
 namespace uzram {
 
@@ -21,7 +22,7 @@ int show(const CommandLine& line, const PolicyWords& words, const char* attribut
   const auto text = ask_daemon(
       line, {{"op", "get"}, {"device", words.device}, {"attribute", attribute}}, exit_code);
   if (!text) return exit_code;
-  fmt::print("{}", text->get<std::string>());
+  print_text(text->get<std::string>());
   return 0;
 }
 

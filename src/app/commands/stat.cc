@@ -13,6 +13,7 @@
 #include "app/commands/commands.h"
 #include "app/say.h"
 #include "app/stat_view.h"
+#include "base/printable_text.h"
 
 namespace uzram {
 
@@ -54,11 +55,11 @@ int show_once(const CommandLine& line, const StatWords& words) {
   const auto devices = ask_devices(line, words, exit_code);
   if (!devices) return exit_code;
   if (words.is_json) {
-    fmt::print("{}\n", words.device.empty() ? devices->dump(2) : devices->front().dump(2));
+    print_json(words.device.empty() ? *devices : devices->front());
     return 0;
   }
   if (devices->empty()) fmt::print(stderr, "no devices; make one with: uzram create --size 1G\n");
-  for (const Json& device : *devices) fmt::print("{}", stat_block(device));
+  for (const Json& device : *devices) print_text(stat_block(device));
   return 0;
 }
 
@@ -94,7 +95,7 @@ class Watcher {
   void show(const Json& devices, Clock::time_point now) {
     std::string text;
     const double seconds = std::chrono::duration<double>(now - last_look_).count();
-    for (const Json& device : devices) text += show_device(device, seconds);
+    for (const Json& device : devices) text += printable_lines(show_device(device, seconds));
     if (is_terminal_ && !is_json_) {
       // Over what was drawn last, and each line cleared behind its text: no flicker, and what
       // stands above stays.
@@ -117,7 +118,7 @@ class Watcher {
                                 ? StatRates{}
                                 : rates_between(before->second, device, seconds);
     before_[name] = device;
-    if (is_json_) return device.dump() + "\n";
+    if (is_json_) return device.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
     return is_terminal_ ? stat_block(device, rates) : stat_line(device, rates) + "\n";
   }
 

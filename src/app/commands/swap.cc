@@ -6,6 +6,7 @@
 
 #include "app/commands/commands.h"
 #include "app/say.h"
+#include "base/printable_text.h"
 #include "control/size_text.h"
 
 namespace uzram {
@@ -38,7 +39,7 @@ int run_swap_on(const CommandLine& line, const SwapWords& words) {
   const auto remarks = ask_daemon(line, request, exit_code);
   if (!remarks) return exit_code;
   for (const nlohmann::json& remark : *remarks) {
-    fmt::print(stderr, "note: {}\n", remark.get<std::string>());
+    fmt::print(stderr, "note: {}\n", printable(remark.get<std::string>()));
   }
   return 0;
 }

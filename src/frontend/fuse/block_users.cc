@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/printable_text.h"
 #include "frontend/fuse/mount_table.h"
 
 namespace uzram {
@@ -21,7 +22,8 @@ using std::chrono::steady_clock;
 void add_mounts(dev_t block, std::vector<std::string>& users) {
   const std::string number = fmt::format("{}:{}", major(block), minor(block));
   for (const MountEntry& entry : read_mount_table()) {
-    if (entry.device_number == number) users.push_back("mounted on " + entry.mount_point);
+    if (entry.device_number == number)
+      users.push_back("mounted on " + printable(entry.mount_point));
   }
 }
 
@@ -69,7 +71,8 @@ class OpenerSearch {
       std::ifstream command(process / "comm");
       std::string word;
       std::getline(command, word);
-      found_.push_back(fmt::format("open in {} ({})", word, process.filename().string()));
+      found_.push_back(
+          fmt::format("open in {} ({})", printable(word), process.filename().string()));
       return;
     }
   }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/printable_text.h"
 #include "control/algorithm_attributes.h"
 #include "frontend/nbd/plugin_settings.h"
 #include "frontend/nbd/served_device.h"
@@ -35,7 +36,7 @@ Device& device() { return plugin_state->served.device(); }
 
 int report(const InputResult<void>& outcome) {
   if (outcome) return 0;
-  nbdkit_error("%s", outcome.error().text.c_str());
+  nbdkit_error("%s", printable(outcome.error().text).c_str());
   return -1;
 }
 
