@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 std::string link_name(int id) { return fmt::format("zram{}", id); }
 
-std::string link_target(int folder, const std::string& name) {
+std::string read_link_at(int folder, const std::string& name) {
   std::array<char, PATH_MAX> text;
   const ssize_t bytes = ::readlinkat(folder, name.c_str(), text.data(), text.size());
   return bytes <= 0 ? std::string() : std::string(text.data(), static_cast<std::size_t>(bytes));
@@ -82,7 +82,7 @@ void DiskLinks::remove(int id) {
   if (found == targets_.end()) return;
   const std::string name = link_name(id);
   ::unlinkat(own_.get(), name.c_str(), 0);
-  if (common_.is_open() && link_target(common_.get(), name) == found->second) {
+  if (common_.is_open() && read_link_at(common_.get(), name) == found->second) {
     ::unlinkat(common_.get(), name.c_str(), 0);
   }
   targets_.erase(found);
