@@ -2,7 +2,6 @@
 #include "cluster/cluster_storage.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 namespace uzram {
@@ -87,6 +86,22 @@ int flags_of(StorageMode mode) {
   return O_RDONLY;
 }
 
+// A lock of an open file (F_OFD_SETLK). One for writing takes a descriptor that can write, so who
+// may only read the file keeps no reader away, and is told from a writer.
+Result<void> lock_cluster_file(int file, StorageMode mode, LockRule rule) {
+  struct flock lock {};
+  lock.l_type = mode == StorageMode::Read ? F_RDLCK : F_WRLCK;
+  lock.l_whence = SEEK_SET;  // All of it.
+  if (::fcntl(file, F_OFD_SETLK, &lock) == 0) return {};
+  if (errno != EAGAIN && errno != EACCES) return fail_errno();
+  if (mode == StorageMode::Read || rule == LockRule::ReadersCount) return fail(EBUSY);
+  if (::fcntl(file, F_OFD_GETLK, &lock) != 0) return fail_errno();
+  if (lock.l_type == F_RDLCK) return {};
+  // A writer's, which may have gone away just now.
+  lock.l_type = F_WRLCK;
+  return ::fcntl(file, F_OFD_SETLK, &lock) == 0 ? Result<void>{} : fail(EBUSY);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& path,
@@ -96,14 +111,14 @@ Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& 
   return adopt_cluster_storage(std::move(file), mode);
 }
 
-Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(FileDescriptor file,
-                                                              StorageMode mode) {
+Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(FileDescriptor file, StorageMode mode,
+                                                              LockRule rule) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return fail_errno();
   if (S_ISDIR(status.st_mode)) return fail(EISDIR);
   if (!S_ISREG(status.st_mode)) return fail(ENODEV);
-  const int lock = mode == StorageMode::Read ? LOCK_SH : LOCK_EX;
-  if (::flock(file.get(), lock | LOCK_NB) != 0) return fail(errno == EWOULDBLOCK ? EBUSY : errno);
+  if (auto locked = lock_cluster_file(file.get(), mode, rule); !locked)
+    return fail(locked.error().code);
   return std::make_unique<FileStorage>(std::move(file));
 }
 

@@ -6,7 +6,9 @@
 // Errors:  read -> EIO: beyond the end. open_cluster_storage -> EBUSY: somebody else writes to it
 //          (or, for writing, reads it); EISDIR, ENODEV: no regular file. All others: the system's.
 // Threads: reads and writes may run at the same time as each other; everything else alone.
-// Owns:    an open file with an advisory lock, shared for readers.
+// Owns:    an open file with an advisory lock on all of it, shared for readers. Who may not write
+//          to the file cannot take a writer's lock, so nobody else keeps a reader away. A reader's
+//          lock keeps writers away, unless they say WritersOnly.
 // Proof:   cluster_storage_test.cc.
 #pragma once
 
@@ -39,10 +41,16 @@ enum class StorageMode {
   Create,  // Makes a new file, and fails with EEXIST where there is one.
 };
 
+// Whose locks keep a writer away.
+enum class LockRule {
+  ReadersCount,
+  WritersOnly,  // For one that must not be stopped by who may only read.
+};
+
 [[nodiscard]] Result<std::unique_ptr<ClusterStorage>> open_cluster_storage(const std::string& path,
                                                                            StorageMode mode);
 // The same for a file that is open already, for reading and writing unless the mode is Read.
-[[nodiscard]] Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(FileDescriptor file,
-                                                                            StorageMode mode);
+[[nodiscard]] Result<std::unique_ptr<ClusterStorage>> adopt_cluster_storage(
+    FileDescriptor file, StorageMode mode, LockRule rule = LockRule::ReadersCount);
 
 }  // namespace uzram

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/cluster_storage.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,6 +63,39 @@ TEST_F(ClusterStorageTest, HasOneWriterOrManyReaders) {
   const auto reader = open_cluster_storage(path_, StorageMode::Read).value();
   EXPECT_TRUE(open_cluster_storage(path_, StorageMode::Read));
   EXPECT_EQ(open_cluster_storage(path_, StorageMode::Write).error().code, EBUSY);
+}
+
+// A foreign lock of one who may only read the file.
+class ForeignReader {
+ public:
+  explicit ForeignReader(const std::string& path) : file_(::open(path.c_str(), O_RDONLY)) {
+    EXPECT_EQ(::flock(file_.get(), LOCK_EX), 0);
+    struct flock all {};
+    all.l_type = F_RDLCK;
+    EXPECT_EQ(::fcntl(file_.get(), F_OFD_SETLK, &all), 0);
+    all.l_type = F_WRLCK;
+    EXPECT_NE(::fcntl(file_.get(), F_OFD_SETLK, &all), 0);
+  }
+
+ private:
+  FileDescriptor file_;
+};
+
+TEST_F(ClusterStorageTest, ALockOfWhoMayOnlyReadStopsNeitherReadersNorAWriterOfThatRule) {
+  create();
+  const ForeignReader foreign(path_);
+  EXPECT_TRUE(open_cluster_storage(path_, StorageMode::Read));
+  const auto open_file = [&] { return FileDescriptor(::open(path_.c_str(), O_RDWR)); };
+  EXPECT_TRUE(adopt_cluster_storage(open_file(), StorageMode::Write, LockRule::WritersOnly));
+  EXPECT_EQ(adopt_cluster_storage(open_file(), StorageMode::Write).error().code, EBUSY);
+}
+
+TEST_F(ClusterStorageTest, AWritersLockStopsAWriterOfEitherRule) {
+  const auto writer = create();
+  FileDescriptor file(::open(path_.c_str(), O_RDWR));
+  const auto other =
+      adopt_cluster_storage(std::move(file), StorageMode::Write, LockRule::WritersOnly);
+  EXPECT_EQ(other.error().code, EBUSY);
 }
 
 TEST_F(ClusterStorageTest, IsARegularFileThatIsNewOrThere) {
