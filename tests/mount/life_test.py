@@ -119,6 +119,30 @@ class EndTest(MountTest):
         self.assertEqual(bytes(content), (self.above / "a").read_bytes())
         self.assertEqual(b"words", (self.above / "small").read_bytes())
 
+    def test_a_rename_over_a_file_leaves_the_old_or_the_new_one(self):
+        daemon = self.mount()
+        old, new = text(400_000, 1), text(500_000, 2)
+        for name, content in ("closed", new), ("open", new), ("small", b"small"), ("first", new):
+            if name != "first":
+                (self.above / name).write_bytes(old)
+            with open(self.above / "beside", "wb", buffering=0) as file:
+                file.write(content)
+                if name == "open":
+                    os.replace(self.above / "beside", self.above / name)
+            if name != "open":
+                os.replace(self.above / "beside", self.above / name)
+            if name != "first":
+                self.assertEqual(content, (self.above / name).read_bytes())
+        (self.above / "target").write_bytes(old)
+        descriptor = os.open(self.above / "never closed", os.O_CREAT | os.O_WRONLY)
+        os.write(descriptor, new)
+        os.replace(self.above / "never closed", self.above / "target")
+        self.kill(daemon)
+        self.abandon(descriptor)
+        self.mount()
+        for name, content in ("closed", new), ("open", new), ("small", b"small"), ("target", new):
+            self.assertEqual(content, (self.above / name).read_bytes(), name)
+
     def test_a_kill_at_any_time_leaves_files_that_open(self):
         for milliseconds in (5, 20, 60):
             daemon = self.mount()

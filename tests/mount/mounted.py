@@ -24,7 +24,8 @@ from uzram_daemon import run, uzram_program, wait_until  # noqa: E402
 CLUSTER = 16384
 SMALL_END = 2 * CLUSTER  # Files below it are kept as they are.
 MAGIC = b"uzramcf\0"
-_LIBC = ctypes.CDLL(None, use_errno=True)
+EXCHANGE = 2  # For renameat2(2).
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def why_no_mount():
@@ -56,18 +57,20 @@ def fallocate(descriptor, mode, offset, length):
     """fallocate(2), which the os module has only for posix_fallocate."""
     sizes = ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long
     values = [kind(value) for kind, value in zip(sizes, (descriptor, mode, offset, length))]
-    if _LIBC.fallocate(*values) != 0:
+    if LIBC.fallocate(*values) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def rename2(source, target, flags):
-    if _LIBC.renameat2(-100, os.fsencode(source), -100, os.fsencode(target), flags) != 0:
+    if LIBC.renameat2(-100, os.fsencode(source), -100, os.fsencode(target), flags) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 class MountTest(unittest.TestCase):
+    prefix = ()  # Of the command that mounts.
+
     def setUp(self):
         why = why_no_mount()
         if why:
@@ -97,12 +100,17 @@ class MountTest(unittest.TestCase):
         """Returns the process that serves."""
         point = above or self.above
         words = [word for option in options for word in ("-o", option)]
-        daemon = subprocess.Popen(
-            [uzram_program(), "mount", "--foreground", below or self.below, point, *words],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self.daemons.append(daemon)
+        daemon = self.mount_process(subprocess.PIPE, *words, above=point, below=below)
         ready = wait_until(lambda: is_mounted(point) or daemon.poll() is not None)
         self.assertTrue(ready and daemon.poll() is None, "it did not mount")
+        return daemon
+
+    def mount_process(self, errors, *words, above=None, below=None):
+        """The same without waiting, for mounts that may fail."""
+        daemon = subprocess.Popen(
+            [*self.prefix, uzram_program(), "mount", "--foreground", below or self.below,
+             above or self.above, *words], stdout=subprocess.DEVNULL, stderr=errors, text=True)
+        self.daemons.append(daemon)
         return daemon
 
     def unmount(self, above=None, status=0):

@@ -29,7 +29,7 @@ class NamesTest(MountTest):
         for name in names:
             (self.above / name).touch()
         self.assertEqual(names, set(os.listdir(self.above)))
-        self.assertEqual(names, set(os.listdir(self.below)))
+        self.assertEqual(names | {".uzram"}, set(os.listdir(self.below)))
         with os.scandir(self.above) as entries:
             self.assertTrue(all(entry.is_file() for entry in entries))
 
@@ -134,7 +134,8 @@ class NamesTest(MountTest):
                          (above.f_blocks, above.f_bsize, above.f_files, above.f_namemax))
 
     def test_the_private_folder_is_hidden(self):
-        (self.below / ".uzram").mkdir()
+        self.assertEqual([".uzram"], os.listdir(self.below))
+        self.assertEqual(0o700, stat.S_IMODE((self.below / ".uzram").stat().st_mode))
         self.assertEqual([], os.listdir(self.above))
         self.assert_fails(errno.ENOENT, os.stat, self.above / ".uzram")
         self.assert_fails(errno.EPERM, os.mkdir, self.above / ".uzram")

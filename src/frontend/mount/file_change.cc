@@ -60,7 +60,7 @@ Result<std::unique_ptr<ClusterFile>> create_cluster_in(int file, const ClusterOp
                                                        const ClusterFileLimits& limits) {
   auto own = duplicate(file);
   if (!own) return fail(own.error().code);
-  auto storage = adopt_cluster_storage(*std::move(own), StorageMode::Write);
+  auto storage = adopt_cluster_storage(*std::move(own), StorageMode::Write, LockRule::WritersOnly);
   if (!storage) return fail(storage.error().code);
   return ClusterFile::create(*std::move(storage), options, limits);
 }

@@ -21,6 +21,42 @@ Inode::~Inode() = default;
 
 std::string Inode::path() const { return fmt::format("/proc/self/fd/{}", place_.get()); }
 
+Result<FileDescriptor> Inode::open(bool will_write) {
+  const std::string named = path();
+  // Does not wait for the holder of a lease.
+  const int flags = (will_write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC;
+  const auto try_open = [&]() -> Result<FileDescriptor> {
+    FileDescriptor descriptor(::open(named.c_str(), flags));
+    if (!descriptor.is_open()) return fail(errno == EWOULDBLOCK ? EBUSY : errno);
+    return descriptor;
+  };
+  auto opened = try_open();
+  if (opened || opened.error().code != EACCES) return opened;
+  const MutexLock lock(mode_mutex_);
+  struct stat status {};
+  if (::fstat(place(), &status) != 0) return fail_errno();
+  // Where the group is not ours, its set-group-ID bit would not come back.
+  if (status.st_uid != ::geteuid() || (status.st_mode & S_ISGID) != 0) return opened;
+  const mode_t mode = status.st_mode & 07777;
+  if (::chmod(named.c_str(), mode | S_IRUSR | S_IWUSR) != 0) return opened;
+  opened = try_open();
+  if (::chmod(named.c_str(), mode) != 0 && opened) return fail_errno();
+  return opened;
+}
+
+Result<struct stat> Inode::status() {
+  const MutexLock lock(mode_mutex_);
+  struct stat status {};
+  if (::fstat(place(), &status) != 0) return fail_errno();
+  return status;
+}
+
+Result<void> Inode::set_mode(mode_t mode) {
+  const MutexLock lock(mode_mutex_);
+  if (::chmod(path().c_str(), mode) != 0) return fail_errno();
+  return {};
+}
+
 KeptFlags Inode::flags() {
   const MutexLock lock(flags_mutex_);
   if (!flags_) flags_ = load_kept_flags(path());

@@ -51,6 +51,13 @@ class Inode {
   // What stat shows as its number, as long as it is here.
   [[nodiscard]] ino_t shown_number() const { return shown_number_; }
 
+  // Opens the file itself, whatever its names are. What its mode forbids its owner, which we are,
+  // is allowed for that moment.
+  // Errors: EBUSY: somebody has a lease on it; others as the system says.
+  [[nodiscard]] Result<FileDescriptor> open(bool will_write);
+  [[nodiscard]] Result<struct stat> status();
+  [[nodiscard]] Result<void> set_mode(mode_t mode);
+
   [[nodiscard]] KeptFlags flags();
   [[nodiscard]] Result<void> set_flags(const KeptFlags& flags);
 
@@ -66,6 +73,7 @@ class Inode {
   InodeKey key_;
   std::uint64_t use_count_ = 0;
 
+  Mutex mode_mutex_;  // Held while the mode below is not the one to show.
   Mutex flags_mutex_;
   std::optional<KeptFlags> flags_ UZ_GUARDED_BY(flags_mutex_);  // Once they were read.
 };

@@ -37,11 +37,7 @@ void close_handle(Inode& inode, const fuse_file_info& info) {
 
 Result<void> open_inode(Inode& inode, const fuse_file_info& info) {
   if (inode.file == nullptr) return fail(EINVAL);
-  if (auto opened = inode.file->open(may_write(info)); !opened) return opened;
-  if ((info.flags & O_TRUNC) == 0 || !may_write(info)) return {};
-  auto cut = inode.file->truncate(0);
-  if (!cut) inode.file->close(true);
-  return cut;
+  return inode.file->open(may_write(info));
 }
 
 void on_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -69,17 +65,17 @@ void reply_created(fuse_req_t request, const fuse_entry_param& entry, fuse_file_
   volume_of(request).inodes().let_go(inode);
 }
 
-// Somebody else made it: it is opened instead.
-void open_existing(fuse_req_t request, Inode& folder, const char* name, fuse_file_info& info) {
-  Volume& volume = volume_of(request);
-  const auto entry = look_up(volume, folder, name);
-  if (!entry) return reply_error(request, entry.error().code);
-  Inode& inode = inode_of(request, entry->ino);
-  if (auto opened = open_inode(inode, info); !opened) {
-    volume.inodes().let_go(inode);
-    return reply_error(request, opened.error().code);
-  }
-  reply_created(request, *entry, info);
+// Made with the caller's ids: nobody has to be given it afterwards.
+Result<FileDescriptor> create_file(fuse_req_t request, const Inode& folder, const char* name,
+                                   mode_t mode) {
+  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const Caller caller = caller_of(request);
+  const auto acting = ActAs::begin(caller);
+  if (!acting) return fail(acting.error().code);
+  FileDescriptor file(
+      ::openat(folder.place(), name, kFlags, mode_under_umask(caller, mode & 07777)));
+  if (!file.is_open()) return fail_errno();
+  return file;
 }
 
 void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
@@ -87,28 +83,20 @@ void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t m
   Volume& volume = volume_of(request);
   Inode& folder = inode_of(request, parent);
   if (is_private(volume, folder, name)) return reply_error(request, EPERM);
-  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-  FileDescriptor file(::openat(folder.place(), name, kFlags, mode & 07777));
-  if (!file.is_open()) {
-    const int code = errno;
-    if (code == EEXIST && (info->flags & O_EXCL) == 0)
-      return open_existing(request, folder, name, *info);
-    return reply_error(request, code);
+  auto file = create_file(request, folder, name, mode);
+  if (!file) {
+    // Somebody else made it, below. The kernel takes what create opens for the caller's own: it is
+    // told to look again, and then checks who may open it.
+    const bool is_to_look_again = file.error().code == EEXIST && (info->flags & O_EXCL) == 0;
+    return reply_error(request, is_to_look_again ? ESTALE : file.error().code);
   }
-  if (auto given = give_to_caller(request, folder, folder.place(), name, mode); !given) {
-    ::unlinkat(folder.place(), name, 0);
-    return reply_error(request, given.error().code);
-  }
-  const auto entry = look_up(volume, folder, name);
+  // Not by its name, which may be another file's by now.
+  const auto entry = entry_of_open_file(volume, file->get());
   if (!entry) return reply_error(request, entry.error().code);
   Inode& inode = inode_of(request, entry->ino);
-  if (inode.file == nullptr) {
-    volume.inodes().let_go(inode);
-    return reply_error(request, EEXIST);
-  }
   const bool wants = volume.wants_compression(folder, name);
   mark_new(volume, inode, wants);
-  inode.file->open_new(std::move(file), wants);
+  inode.file->open_new(*std::move(file), wants);
   // Its handle closes as one that can write, whatever it was opened for.
   info->flags = (info->flags & ~O_ACCMODE) | O_RDWR;
   reply_created(request, *entry, *info);

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "frontend/mount/mount_operations.h"
@@ -29,9 +30,13 @@ OpenFolder& open_folder_of(const fuse_file_info& info) {
 }
 
 void on_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  const int descriptor =
-      ::openat(inode_of(request, node).place(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return reply_error(request, errno);
+  const std::string path = inode_of(request, node).path();
+  int descriptor = -1;
+  auto opened = as_caller(request, [&] {
+    descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return descriptor < 0 ? -1 : 0;
+  });
+  if (!opened) return reply_error(request, opened.error().code);
   auto folder = std::make_unique<OpenFolder>();
   {
     const MutexLock lock(folder->mutex);

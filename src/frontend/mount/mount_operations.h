@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // frontend/mount/mount_operations.h: answers the kernel's requests to a mounted volume.
 //
-// What:    one callback of libfuse for each request, as three groups; each adds its own to the
+// What:    one callback of libfuse for each request, as four groups; each adds its own to the
 //          table. Not here: the session and its threads (mount_server.h), contents
 //          (regular_file.h).
 // Shapes:  a node's number is its Inode's address; the volume is the session's user data.
@@ -15,11 +15,13 @@
 
 #include <string>
 
+#include "frontend/mount/caller.h"
 #include "frontend/mount/volume.h"
 
 namespace uzram {
 
 void add_name_operations(fuse_lowlevel_ops& callbacks);
+void add_attribute_operations(fuse_lowlevel_ops& callbacks);
 void add_file_operations(fuse_lowlevel_ops& callbacks);
 void add_folder_operations(fuse_lowlevel_ops& callbacks);
 // Of mount_ioctl.cc.
@@ -51,8 +53,19 @@ void reply_done(fuse_req_t request, const Result<void>& done);
 [[nodiscard]] Result<fuse_entry_param> look_up(Volume& volume, Inode& folder, const char* name);
 // Whether the mount keeps this name for itself.
 [[nodiscard]] bool is_private(Volume& volume, const Inode& folder, const char* name);
-// Gives what was just made the caller's owner, or its directory's group.
-[[nodiscard]] Result<void> give_to_caller(fuse_req_t request, const Inode& folder, int parent,
-                                          const char* name, mode_t mode);
+// The same for what is open already.
+[[nodiscard]] Result<fuse_entry_param> entry_of_open_file(Volume& volume, int file);
+
+// --- on behalf of others -----------------------------------------------------------------------
+
+[[nodiscard]] Caller caller_of(fuse_req_t request);
+// Does one system call with the caller's ids. Returns: its errno.
+template <typename Work>
+[[nodiscard]] Result<void> as_caller(fuse_req_t request, const Work& work) {
+  const auto acting = ActAs::begin(caller_of(request));
+  if (!acting) return fail(acting.error().code);
+  if (work() != 0) return fail_errno();
+  return {};
+}
 
 }  // namespace uzram

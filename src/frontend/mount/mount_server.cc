@@ -18,6 +18,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "frontend/mount/caller.h"
 #include "frontend/mount/mount_operations.h"
 #include "frontend/mount/regular_file.h"
 
@@ -43,9 +44,13 @@ void on_init(void* user_data, fuse_conn_info* connection) {
   want(FUSE_CAP_SPLICE_WRITE);
   want(FUSE_CAP_SPLICE_MOVE);
   want(FUSE_CAP_PARALLEL_DIROPS);
+  // The file system below joins the caller's umask and a directory's default ACL.
+  want(FUSE_CAP_DONT_MASK);
+  want(FUSE_CAP_POSIX_ACL);
   if (!volume.options().is_read_only) want(FUSE_CAP_WRITEBACK_CACHE);
-  // The kernel takes set-user-ID away itself, with a new mode.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV);
+  // The kernel takes set-user-ID away itself, with a new mode: also when a file is truncated as it
+  // is opened, which it then asks for by itself.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_ATOMIC_O_TRUNC);
   connection->max_write = kMostRequestBytes;
   connection->max_readahead = kMostRequestBytes;
   connection->max_background = 64;
@@ -55,6 +60,7 @@ fuse_lowlevel_ops callbacks() {
   fuse_lowlevel_ops table{};
   table.init = on_init;
   add_name_operations(table);
+  add_attribute_operations(table);
   add_file_operations(table);
   add_folder_operations(table);
   return table;
@@ -184,13 +190,18 @@ tl::expected<std::unique_ptr<MountServer>, std::string> MountServer::start(
         "{} and {} lie one in the other: mount on a directory elsewhere", *below, *above));
   }
   allow_many_descriptors();
-  ::umask(0);  // The kernel has applied the caller's already.
+  ::umask(0);  // The caller's is what counts.
   auto volume = open_volume(*below, options);
   if (!volume && volume.error().code == EBUSY) {
     return tl::unexpected(
         fmt::format("{} is mounted already; a second mount must be read-only (-o ro)", *below));
   }
-  if (!volume) return refuse(*below, volume.error().code);
+  if (!volume) {
+    return refuse(fmt::format("{}: a mount for writing needs a folder {} there, of this user and "
+                              "with mode 0700",
+                              *below, kPrivateFolder),
+                  volume.error().code);
+  }
   std::unique_ptr<MountServer> server(new MountServer(*std::move(volume), *above));
   if (auto mounted = server->mount(*below); !mounted) return tl::unexpected(mounted.error());
   return server;
@@ -234,6 +245,7 @@ tl::expected<void, std::string> MountServer::mount(const std::string& directory)
 }
 
 void MountServer::answer_requests(int ended) {
+  separate_umask();
   MountRequest request;
   while (answer_one(*session_, request)) {
   }
@@ -276,7 +288,7 @@ Result<void> MountServer::finish() {
   threads_.clear();
   volume_->late_answers().stop();
   auto done = volume_->committer().commit_all();
-  if (!volume_->options().is_read_only) static_cast<void>(volume_->remove_private_folder());
+  static_cast<void>(volume_->remove_private_folder());
   return done;
 }
 

@@ -78,7 +78,8 @@ void RegularFile::forget() {
 
 Result<void> RegularFile::open_cluster(FileDescriptor file) {
   const StorageMode mode = is_writable_ ? StorageMode::Write : StorageMode::Read;
-  auto storage = adopt_cluster_storage(std::move(file), mode);
+  // Only the mount changes what lies below: somebody who may read it does not stop that.
+  auto storage = adopt_cluster_storage(std::move(file), mode, LockRule::WritersOnly);
   if (!storage) return fail(storage.error().code);
   auto opened = ClusterFile::open(*std::move(storage), mode, limits());
   if (!opened) return fail(opened.error().code);
@@ -90,11 +91,12 @@ Result<void> RegularFile::open_cluster(FileDescriptor file) {
 
 // Requires: Closed.
 Result<void> RegularFile::open_below(bool will_write) {
-  const std::string path = inode_.path();
   is_writable_ = will_write;
-  FileDescriptor file(::open(path.c_str(), (will_write ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  auto opened = inode_.open(will_write);
+  if (!opened) return fail(opened.error().code);
+  FileDescriptor file = *std::move(opened);
   struct stat status {};
-  if (!file.is_open() || ::fstat(file.get(), &status) != 0) return fail_errno();
+  if (::fstat(file.get(), &status) != 0) return fail_errno();
   const auto is_cluster = is_cluster_file(file.get());
   if (!is_cluster) return fail(is_cluster.error().code);
   if (*is_cluster) return open_cluster(std::move(file));
@@ -173,15 +175,15 @@ Result<std::uint64_t> RegularFile::size_of_closed(const struct stat& status) {
     return shown_->size_bytes;
   }
   Shown shown{stored_bytes, status.st_ctim, stored_bytes};
-  const FileDescriptor file(::open(inode_.path().c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.is_open()) {
-    const auto is_cluster = is_cluster_file(file.get());
-    if (!is_cluster) return fail(is_cluster.error().code);
-    if (*is_cluster) {
-      const auto content = content_bytes(file.get());
-      if (!content) return content;
-      shown.size_bytes = *content;
-    }
+  // What is stored may be more or less than the content: without a look there is no answer.
+  const auto file = inode_.open(false);
+  if (!file) return fail(file.error().code);
+  const auto is_cluster = is_cluster_file(file->get());
+  if (!is_cluster) return fail(is_cluster.error().code);
+  if (*is_cluster) {
+    const auto content = content_bytes(file->get());
+    if (!content) return content;
+    shown.size_bytes = *content;
   }
   shown_ = shown;
   return shown.size_bytes;

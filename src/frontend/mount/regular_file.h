@@ -43,6 +43,8 @@ class RegularFile {
   void open_new(FileDescriptor file, bool is_to_be_compressed);
   void close(bool could_write);
   [[nodiscard]] unsigned writer_count();
+  // Whether something is not safe yet.
+  [[nodiscard]] bool has_changes() const { return has_changes_; }
   // Whether changes are refused.
   [[nodiscard]] bool is_released();
 

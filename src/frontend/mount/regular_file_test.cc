@@ -247,5 +247,16 @@ TEST_F(RegularFileTest, CompressesAndDecompressesAsAWhole) {
   file.close(true);
 }
 
+TEST_F(RegularFileTest, DoesNotWaitForALease) {
+  std::ofstream(path("a")) << std::string(10'000, 'a');
+  const FileDescriptor holder(::open(path("a").c_str(), O_RDONLY | O_CLOEXEC));
+  ::signal(SIGIO, SIG_IGN);  // What the holder is told of it.
+  if (::fcntl(holder.get(), F_SETLEASE, F_RDLCK) != 0) GTEST_SKIP() << "no leases here";
+  EXPECT_EQ(find("a").file->open(true).error().code, EBUSY);
+  ASSERT_EQ(::fcntl(holder.get(), F_SETLEASE, F_UNLCK), 0);
+  ASSERT_TRUE(find("a").file->open(true));
+  find("a").file->close(true);
+}
+
 }  // namespace
 }  // namespace uzram

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <stdio.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <array>
 #include <mutex>
@@ -41,14 +43,16 @@ Result<Replacement> Replacement::begin(Volume& volume, Inode& inode) {
   if (status->st_nlink == 0) return fail(ENOENT);
   if (status->st_nlink > 1) return fail(EMLINK);
   Replacement made(volume, inode);
-  auto name = volume.make_private_file(made.file_);
+  PrivateFolder* const folder = volume.private_folder();
+  if (folder == nullptr) return fail(EROFS);
+  auto name = folder->make_file(made.file_);
   if (!name) return fail(name.error().code);
-  made.name_ = std::move(*name);
+  made.name_ = *std::move(name);
   return made;
 }
 
 Replacement::~Replacement() {
-  if (name_.folder.is_open()) ::unlinkat(name_.folder.get(), name_.name.c_str(), 0);
+  if (!name_.empty()) ::unlinkat(volume_.private_folder()->place(), name_.c_str(), 0);
 }
 
 Result<void> Replacement::copy_attributes(const struct stat& old_status) {
@@ -62,6 +66,35 @@ Result<void> Replacement::copy_attributes(const struct stat& old_status) {
   return {};
 }
 
+// The name may be another file's by now. So the two change places, what comes out is looked at, and
+// goes back if it is not the old file.
+Result<void> Replacement::take_name(const Volume::Name& target, const struct stat& old_status) {
+  const int own = volume_.private_folder()->place();
+  const auto rename = [&](unsigned flags) {
+    return ::renameat2(own, name_.c_str(), target.folder.get(), target.name.c_str(), flags) == 0;
+  };
+  if (!rename(RENAME_EXCHANGE)) {
+    // Some file systems know no exchange; they have what find_name() has seen.
+    if (errno != EINVAL || !rename(0)) return fail_errno();
+    name_.clear();
+    return {};
+  }
+  struct stat out {};
+  if (::fstatat(own, name_.c_str(), &out, AT_SYMLINK_NOFOLLOW) != 0) return fail_errno();
+  const bool is_old_one = out.st_dev == old_status.st_dev && out.st_ino == old_status.st_ino;
+  if (is_old_one) {
+    ::unlinkat(own, name_.c_str(), 0);
+    name_.clear();
+    return {};
+  }
+  // It is somebody else's: it is not removed, whatever happens.
+  if (!rename(RENAME_EXCHANGE)) {
+    static_cast<void>(rename(RENAME_NOREPLACE));
+    name_.clear();
+  }
+  return fail(EBUSY);
+}
+
 Result<void> Replacement::publish() {
   const std::unique_lock<std::shared_mutex> lock(volume_.names_mutex());
   const auto old_status = status_of(inode_.place());
@@ -73,11 +106,7 @@ Result<void> Replacement::publish() {
   const FileDescriptor place(
       ::open(fmt::format("/proc/self/fd/{}", file_.get()).c_str(), O_PATH | O_CLOEXEC));
   if (!place.is_open()) return fail_errno();
-  if (::renameat(name_.folder.get(), name_.name.c_str(), target->folder.get(),
-                 target->name.c_str()) != 0) {
-    return fail_errno();
-  }
-  name_.folder.reset();
+  if (auto taken = take_name(*target, *old_status); !taken) return taken;
   auto replaced = volume_.inodes().replace(inode_, place);
   // A sync of the file alone need not make its new name safe.
   const FileDescriptor folder(

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/mount/volume.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
-#include <sys/file.h>
 #include <sys/syscall.h>
 
 #include <array>
 #include <climits>
-#include <cstdlib>
 
 #include "frontend/mount/regular_file.h"
 
 namespace uzram {
 namespace {
 
-struct FreeMemory {
-  void operator()(char* memory) const { std::free(memory); }
-};
+// Where an open file or directory is now.
+Result<std::string> path_of(const std::string& descriptor_path) {
+  std::array<char, PATH_MAX> text;
+  const ssize_t got = ::readlink(descriptor_path.c_str(), text.data(), text.size());
+  if (got < 0) return fail_errno();
+  return std::string(text.data(), static_cast<std::size_t>(got));
+}
 
 // A folder below `top`, through no symbolic link: others may change names meanwhile.
 FileDescriptor open_below(int top, const std::string& path) {
@@ -30,24 +31,14 @@ FileDescriptor open_below(int top, const std::string& path) {
       static_cast<int>(::syscall(SYS_openat2, top, path.c_str(), &how, sizeof(how))));
 }
 
-void remove_files_in(int folder) {
-  DIR* const listing = ::fdopendir(folder);
-  if (listing == nullptr) {
-    ::close(folder);
-    return;
-  }
-  while (const dirent* const entry = ::readdir(listing)) {
-    if (entry->d_name[0] != '.') ::unlinkat(::dirfd(listing), entry->d_name, 0);
-  }
-  ::closedir(listing);
-}
-
 }  // namespace
 
-Volume::Volume(FileDescriptor top, std::string directory, MountOptions options)
+Volume::Volume(FileDescriptor top, std::string directory, MountOptions options,
+               std::unique_ptr<PrivateFolder> private_folder)
     : top_(std::move(top)),
       directory_(std::move(directory)),
       options_(std::move(options)),
+      private_folder_(std::move(private_folder)),
       inodes_([this](Inode& inode) {
         if (inode.is_regular()) inode.file = std::make_unique<RegularFile>(*this, inode);
       }),
@@ -60,17 +51,20 @@ Volume::Volume(FileDescriptor top, std::string directory, MountOptions options)
 Volume::~Volume() = default;
 
 Result<std::unique_ptr<Volume>> Volume::open(const std::string& directory, MountOptions options) {
-  const std::unique_ptr<char, FreeMemory> real(::realpath(directory.c_str(), nullptr));
-  if (real == nullptr) return fail_errno();
-  FileDescriptor top(::open(real.get(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor top(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!top.is_open()) return fail_errno();
-  const bool is_read_only = options.is_read_only;
-  if (!is_read_only && ::flock(top.get(), LOCK_EX | LOCK_NB) != 0)
-    return fail(errno == EWOULDBLOCK ? EBUSY : errno);
-  std::unique_ptr<Volume> volume(new Volume(std::move(top), real.get(), std::move(options)));
+  auto real = path_of(fmt::format("/proc/self/fd/{}", top.get()));
+  if (!real) return fail(real.error().code);
+  std::unique_ptr<PrivateFolder> private_folder;
+  if (!options.is_read_only) {
+    auto opened = PrivateFolder::open(top.get());
+    // Where nothing can be changed, nobody has to be kept away.
+    if (!opened && opened.error().code != EROFS) return fail(opened.error().code);
+    if (opened) private_folder = *std::move(opened);
+  }
+  std::unique_ptr<Volume> volume(
+      new Volume(std::move(top), *std::move(real), std::move(options), std::move(private_folder)));
   if (auto found = volume->look_up_root(); !found) return fail(found.error().code);
-  // What a crash left there.
-  if (!is_read_only) static_cast<void>(volume->remove_private_folder());
   return volume;
 }
 
@@ -83,10 +77,9 @@ Result<void> Volume::look_up_root() {
 }
 
 Result<Volume::Name> Volume::find_name(const Inode& inode) const {
-  std::array<char, PATH_MAX> text;
-  const ssize_t got = ::readlink(inode.path().c_str(), text.data(), text.size());
-  if (got < 0) return fail_errno();
-  const std::string_view path(text.data(), static_cast<std::size_t>(got));
+  const auto now = path_of(inode.path());
+  if (!now) return fail(now.error().code);
+  const std::string_view path = *now;
   const std::string top = directory_ == "/" ? directory_ : directory_ + "/";
   if (path.size() <= top.size() || path.substr(0, top.size()) != top) return fail(ENOENT);
   const std::string_view below = path.substr(top.size());
@@ -136,25 +129,8 @@ std::uint64_t Volume::small_file_bytes() const {
   return options_.cluster.log_pages == kLeastClusterLog ? 2 * cluster_bytes : cluster_bytes;
 }
 
-Result<Volume::Name> Volume::make_private_file(FileDescriptor& file) {
-  if (::mkdirat(top_.get(), kPrivateFolder, 0700) != 0 && errno != EEXIST) return fail_errno();
-  Name made;
-  made.folder = open_below(top_.get(), kPrivateFolder);
-  if (!made.folder.is_open()) return fail_errno();
-  made.name = std::to_string(private_count_.fetch_add(1, std::memory_order_relaxed));
-  file = FileDescriptor(::openat(made.folder.get(), made.name.c_str(),
-                                 O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file.is_open()) return fail_errno();
-  return made;
-}
-
 Result<void> Volume::remove_private_folder() {
-  const int folder =
-      ::openat(top_.get(), kPrivateFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (folder < 0) return fail_errno();
-  remove_files_in(folder);
-  if (::unlinkat(top_.get(), kPrivateFolder, AT_REMOVEDIR) != 0) return fail_errno();
-  return {};
+  return private_folder_ == nullptr ? Result<void>{} : private_folder_->remove(top_.get());
 }
 
 }  // namespace uzram

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // frontend/mount/volume.h: the directory below a mount, and all that its files share.
 //
-// What:    the inodes, the committer, the options, and the private folder for files that are to
-//          take the place of others. Not here: requests (mount_operations.h).
-// Owns:    the directory's descriptor, with a lock that keeps other mounts for writing away.
-// Errors:  open -> EBUSY: another mount for writing; ENOTDIR and others of the system.
+// What:    the inodes, the committer, the options, and the private folder. Not here: requests
+//          (mount_operations.h).
+// Owns:    the directory's descriptor, and unless it is mounted read-only the private folder, whose
+//          lock keeps other mounts for writing away.
+// Errors:  open -> as PrivateFolder::open; ENOTDIR and others of the system.
 // Threads: any.
 // Proof:   tests/mount.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <shared_mutex>
 #include <string>
@@ -19,11 +19,9 @@
 #include "frontend/mount/inode_table.h"
 #include "frontend/mount/late_answers.h"
 #include "frontend/mount/mount_options.h"
+#include "frontend/mount/private_folder.h"
 
 namespace uzram {
-
-// In the directory itself; the mount does not show it.
-inline constexpr const char* kPrivateFolder = ".uzram";
 
 class Volume {
  public:
@@ -63,21 +61,22 @@ class Volume {
   // Smaller ones take no less as clusters: the map and the roots cost three blocks.
   [[nodiscard]] std::uint64_t small_file_bytes() const;
 
-  // A new, empty file in the private folder. Returns: its name there too.
-  [[nodiscard]] Result<Name> make_private_file(FileDescriptor& file);
+  // None: nothing can be changed below.
+  [[nodiscard]] PrivateFolder* private_folder() { return private_folder_.get(); }
   [[nodiscard]] Result<void> remove_private_folder();
 
  private:
-  Volume(FileDescriptor top, std::string directory, MountOptions options);
+  Volume(FileDescriptor top, std::string directory, MountOptions options,
+         std::unique_ptr<PrivateFolder> private_folder);
   Result<void> look_up_root();
 
   const FileDescriptor top_;
   const std::string directory_;  // Without symbolic links.
   const MountOptions options_;
+  const std::unique_ptr<PrivateFolder> private_folder_;
   InodeTable inodes_;
   Inode* root_ = nullptr;
   std::shared_mutex names_mutex_;
-  std::atomic<std::uint64_t> private_count_ = 0;  // Numbers, no order.
   WriteBack write_back_;
   Committer committer_;
   LateAnswers late_answers_;  // Ends first.
