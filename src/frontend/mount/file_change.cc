@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a regular file changes: its content, and what it is below.
+// How a regular file changes: its content, and what it is below. Plain ones: plain_change.cc.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -15,17 +15,6 @@ namespace uzram {
 namespace {
 
 constexpr std::size_t kCopyBytes = std::size_t{1} << 20;
-
-Result<void> write_fully(int file, std::uint64_t offset, ConstBytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail_errno();
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-    offset += static_cast<std::uint64_t>(written);
-  }
-  return {};
-}
 
 // Calls write(offset, bytes) for what `file` has; holes are left out.
 template <typename Write>
@@ -122,7 +111,8 @@ Result<void> RegularFile::become_plain_beside() {
     if (!got) return fail(got.error().code);
     const ConstBytes bytes = ConstBytes(piece).first(*got);
     if (*data == 0 && has_root_magic(bytes)) return fail(EINVAL);
-    if (auto written = write_fully(replacement->file(), *data, bytes); !written) return written;
+    if (auto written = write_plain_bytes(replacement->file(), *data, bytes); !written)
+      return written;
     offset = *data + *got;
   }
   if (::ftruncate(replacement->file(), static_cast<off_t>(end)) != 0 ||
@@ -135,6 +125,7 @@ Result<void> RegularFile::become_plain_beside() {
   file_ = *std::move(own);
   cluster_.reset();
   has_changes_ = false;
+  has_whole_head_ = end >= kRootMagicBytes;
   state_ = FileState::Plain;
   return {};
 }
@@ -176,28 +167,6 @@ Result<void> RegularFile::write_young(std::uint64_t offset, ConstBytes bytes) {
   return {};
 }
 
-Result<void> RegularFile::write_plain(std::uint64_t offset, ConstBytes bytes) {
-  if (may_grow_ && offset + bytes.size() >= volume_.small_file_bytes()) {
-    may_grow_ = false;
-    // If that cannot be, it stays what it is.
-    if (become_cluster_beside()) return write_alone(offset, bytes);
-  }
-  if (offset < kRootMagicBytes) {
-    std::array<std::byte, kRootMagicBytes> first{};
-    if (::pread(file_.get(), first.data(), first.size(), 0) < 0) return fail_errno();
-    const std::size_t count = std::min<std::size_t>(bytes.size(), first.size() - offset);
-    std::copy_n(bytes.begin(), count, first.begin() + static_cast<std::ptrdiff_t>(offset));
-    if (has_root_magic(first)) {
-      struct stat status {};
-      if (::fstat(file_.get(), &status) != 0) return fail_errno();
-      auto become = status.st_size == 0 ? become_cluster_in_place() : become_cluster_beside();
-      if (!become) return become;
-      return write_alone(offset, bytes);
-    }
-  }
-  return write_fully(file_.get(), offset, bytes);
-}
-
 Result<void> RegularFile::truncate_young(std::uint64_t size_bytes) {
   if (size_bytes >= volume_.small_file_bytes()) {
     if (auto become = become_cluster_in_place(); !become) return become;
@@ -205,22 +174,6 @@ Result<void> RegularFile::truncate_young(std::uint64_t size_bytes) {
   }
   young_.resize(size_bytes);
   note_change();
-  return {};
-}
-
-Result<void> RegularFile::truncate_plain(std::uint64_t size_bytes) {
-  if (may_grow_ && size_bytes >= volume_.small_file_bytes()) {
-    may_grow_ = false;
-    if (become_cluster_beside()) {
-      note_change();
-      return cluster_->truncate(size_bytes);
-    }
-  }
-  if (::ftruncate(file_.get(), static_cast<off_t>(size_bytes)) != 0) return fail_errno();
-  if (size_bytes == 0 && wants_young()) {
-    may_grow_ = false;
-    state_ = FileState::Young;
-  }
   return {};
 }
 
@@ -272,11 +225,7 @@ Result<void> RegularFile::allocate(int mode, std::uint64_t offset, std::uint64_t
   if (auto opened = ensure_open(true); !opened) return opened;
   if (state_ == FileState::Young) return allocate_young(mode, offset, bytes);
   if (state_ == FileState::Cluster) return allocate_cluster(mode, offset, bytes);
-  if (may_grow_ && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) == 0)
-    return fail(EOPNOTSUPP);
-  if (::fallocate(file_.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0)
-    return fail_errno();
-  return {};
+  return allocate_plain(mode, offset, bytes);
 }
 
 // --- what the f2fs calls ask for -------------------------------------------------------------

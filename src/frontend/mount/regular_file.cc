@@ -73,7 +73,7 @@ void RegularFile::forget() {
   cluster_.reset();
   file_.reset();
   young_ = {};
-  is_writable_ = may_grow_ = false;
+  is_writable_ = may_grow_ = has_whole_head_ = false;
 }
 
 Result<void> RegularFile::open_cluster(FileDescriptor file) {
@@ -105,6 +105,7 @@ Result<void> RegularFile::open_below(bool will_write) {
   const bool is_small = is_writable_ && size < volume_.small_file_bytes() && wants_young();
   state_ = is_small && size == 0 ? FileState::Young : FileState::Plain;
   may_grow_ = is_small && size != 0 && status.st_nlink == 1;
+  has_whole_head_ = size >= kRootMagicBytes;
   return {};
 }
 
@@ -260,6 +261,7 @@ Result<void> RegularFile::settle() {
     }
     done += static_cast<std::size_t>(written);
   }
+  has_whole_head_ = young_.size() >= kRootMagicBytes;
   young_ = {};
   state_ = FileState::Plain;
   may_grow_ = true;

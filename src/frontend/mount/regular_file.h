@@ -6,11 +6,13 @@
 //          (mount_operations.h), when to commit (committer.h).
 // Shapes:  Closed: nobody has it open. Young: new, small, in memory; nothing is below yet. Plain:
 //          below it is as it reads. Cluster: below is a cluster file, known by its first bytes; so
-//          no plain file may begin with those, and one that would becomes a cluster file first.
+//          no plain file may begin with those, and one that would becomes a cluster file first,
+//          whatever change it is (plain_change.cc).
 //          Young becomes Plain when it is closed or synced, Cluster when it grows large.
 // Errors:  open -> EBADMSG: a damaged cluster file; EBUSY: somebody else uses it below. Changes ->
-//          EPERM: released; what the system says: ENOSPC at a write, flush or sync. An error in the
-//          background is told to the next flush or sync.
+//          EPERM: released; EMLINK: would begin as a cluster file does, and has several names; what
+//          the system says: ENOSPC at a write, flush or sync. An error in the background is told to
+//          the next flush or sync.
 // Threads: any, at once. The lock is held alone while the file becomes something else.
 // Laws:    3.
 // Proof:   regular_file_test.cc, regular_file_thread_test.cc, tests/mount.
@@ -26,6 +28,7 @@
 #include "base/mutex.h"
 #include "cluster/cluster_file.h"
 #include "frontend/mount/inode_table.h"
+#include "frontend/mount/plain_head.h"
 
 namespace uzram {
 
@@ -66,8 +69,8 @@ class RegularFile {
   bool try_plain_write(std::uint64_t offset, const Use& use) {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     // The first bytes are looked at, and so is a small file that may become a large one.
-    if (state_ != FileState::Plain || !is_writable_ || may_grow_ || offset < kRootMagicBytes)
-      return false;
+    const bool is_looked_at = may_grow_ || !has_whole_head_ || offset < kRootMagicBytes;
+    if (state_ != FileState::Plain || !is_writable_ || is_looked_at) return false;
     use(file_.get());
     return true;
   }
@@ -117,6 +120,8 @@ class RegularFile {
   Result<void> truncate_young(std::uint64_t size_bytes);
   Result<void> allocate_young(int mode, std::uint64_t offset, std::uint64_t bytes);
   Result<void> truncate_plain(std::uint64_t size_bytes);
+  Result<void> allocate_plain(int mode, std::uint64_t offset, std::uint64_t bytes);
+  Result<bool> becomes_cluster_for(const PlainHead& next);
   Result<void> allocate_cluster(int mode, std::uint64_t offset, std::uint64_t bytes);
   Result<std::uint64_t> next_hole(std::uint64_t offset);
   Result<void> settle();
@@ -137,6 +142,8 @@ class RegularFile {
   unsigned writer_count_ = 0;  // Of those.
   bool is_writable_ = false;   // What lies below is open for writing.
   bool may_grow_ = false;      // Plain since it is small; to be compressed once it is not.
+  bool has_whole_head_ =
+      false;  // Plain: what comes behind them leaves the first bytes as they are.
   bool is_released_ = false;
   FileDescriptor file_;           // Young and Plain.
   std::vector<std::byte> young_;  // Young.
