@@ -205,6 +205,31 @@ class FullDiskTest(MountTest):
         self.assertEqual(keeps, (self.above / "keeps").read_bytes())
         self.assertEqual(keeps, (self.above / "other").read_bytes())
 
+    def test_what_was_refused_reads_as_it_is_stored(self):
+        self.mount("nocompress_extension=raw")
+        files = {"small": b"words", "large": text(200_000), "a.raw": text(50_000), "new": b""}
+        for name, content in files.items():
+            if name != "new":
+                self.write(self.above / name, content)
+        with open(self.below / "filler", "wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while True:
+                    filler.write(bytes(4096))
+        for turn in range(2):
+            for name in files:
+                with self.assertRaises(OSError), open(self.above / name, "ab", buffering=0) as file:
+                    file.write(noise(300_000, turn))
+                    os.fsync(file.fileno())
+        time.sleep(0.3)  # Until the kernel has let go of its pages.
+        shown = {name: (self.above / name).read_bytes() for name in files}
+        for name, content in shown.items():
+            self.assertEqual((self.above / name).stat().st_size, len(content))
+            self.assertTrue(content.startswith(files[name]), name)
+        (self.below / "filler").unlink()
+        self.remount()
+        for name, content in shown.items():
+            self.assertEqual(content, (self.above / name).read_bytes(), name)
+
     def test_is_told_at_close_at_the_latest(self):
         self.mount()
         (self.below / "filler").write_bytes(bytes((2 << 20) - 8192))

@@ -121,7 +121,7 @@ void on_read(fuse_req_t request, fuse_ino_t node, std::size_t bytes, off_t offse
 }
 
 // A compressed file's, or one that has to be looked at.
-void write_from_memory(fuse_req_t request, RegularFile& file, fuse_bufvec& data, off_t offset) {
+Result<void> write_from_memory(RegularFile& file, fuse_bufvec& data, off_t offset) {
   const std::size_t bytes = ::fuse_buf_size(&data);
   ConstBytes content;
   thread_local std::vector<std::byte> place;
@@ -132,28 +132,61 @@ void write_from_memory(fuse_req_t request, RegularFile& file, fuse_bufvec& data,
     fuse_bufvec copy = FUSE_BUFVEC_INIT(bytes);
     copy.buf[0].mem = place.data();
     const ssize_t copied = ::fuse_buf_copy(&copy, &data, fuse_buf_copy_flags{});
-    if (copied < 0) return reply_error(request, static_cast<int>(-copied));
-    content = ConstBytes(place).first(static_cast<std::size_t>(copied));
+    if (copied < 0) return fail(static_cast<int>(-copied));
+    if (static_cast<std::size_t>(copied) < bytes) return fail(EIO);
+    content = ConstBytes(place).first(bytes);
   }
-  if (auto written = file.write(static_cast<std::uint64_t>(offset), content); !written)
-    return reply_error(request, written.error().code);
-  ::fuse_reply_write(request, content.size());
+  return file.write(static_cast<std::uint64_t>(offset), content);
+}
+
+// A plain one's. The kernel takes the writing of a part of its pages for that of all: so the rest
+// is tried until it is refused.
+Result<void> write_through(int descriptor, fuse_bufvec& data, off_t offset) {
+  const std::size_t bytes = ::fuse_buf_size(&data);
+  fuse_bufvec target = FUSE_BUFVEC_INIT(bytes);
+  target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+  target.buf[0].fd = descriptor;
+  target.buf[0].pos = offset;
+  for (std::size_t done = 0; done < bytes;) {
+    const ssize_t written = ::fuse_buf_copy(&target, &data, fuse_buf_copy_flags{});
+    if (written < 0) return fail(static_cast<int>(-written));
+    if (written == 0) return fail(EIO);
+    done += static_cast<std::size_t>(written);
+  }
+  return {};
+}
+
+// Who wrote what the kernel kept has been told that all was well, and it is shown. So the size that
+// the kernel goes on to show becomes true, and its pages are read anew.
+void refuse_kept(fuse_req_t request, Inode& inode, std::uint64_t end, int code) {
+  Volume& volume = volume_of(request);
+  inode.file->reach(end);
+  volume.inodes().hold(inode);
+  reply_error(request, code);
+  volume.late_answers().post([&volume, &inode] {
+    volume.write_back(inode);
+    volume.inodes().let_go(inode);
+  });
 }
 
 void on_write_buf(fuse_req_t request, fuse_ino_t node, fuse_bufvec* data, off_t offset,
-                  fuse_file_info*) {
-  RegularFile& file = *inode_of(request, node).file;
-  const bool was_plain =
-      file.try_plain_write(static_cast<std::uint64_t>(offset), [&](int descriptor) {
-        fuse_bufvec target = FUSE_BUFVEC_INIT(::fuse_buf_size(data));
-        target.buf[0].flags = static_cast<fuse_buf_flags>(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-        target.buf[0].fd = descriptor;
-        target.buf[0].pos = offset;
-        const ssize_t written = ::fuse_buf_copy(&target, data, fuse_buf_copy_flags{});
-        if (written < 0) return reply_error(request, static_cast<int>(-written));
-        ::fuse_reply_write(request, static_cast<std::size_t>(written));
-      });
-  if (!was_plain) write_from_memory(request, file, *data, offset);
+                  fuse_file_info* info) {
+  Inode& inode = inode_of(request, node);
+  const auto start = static_cast<std::uint64_t>(offset);
+  const std::size_t bytes = ::fuse_buf_size(data);
+  Result<void> written;
+  const bool was_plain = inode.file->try_plain_write(start, [&](int descriptor) {
+    written = write_through(descriptor, *data, offset);
+    if (written) ::fuse_reply_write(request, bytes);
+  });
+  if (!was_plain) {
+    written = write_from_memory(*inode.file, *data, offset);
+    if (written) ::fuse_reply_write(request, bytes);
+  }
+  if (written) return;
+  const int code = written.error().code;
+  if (info->writepage == 0) return reply_error(request, code);
+  refuse_kept(request, inode, start + bytes, code);
 }
 
 void on_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {

@@ -68,6 +68,36 @@ Result<void> RegularFile::truncate_plain(std::uint64_t size_bytes) {
   return {};
 }
 
+// What memory holds of a new file finds no room below: what does is kept, and an error is told.
+void RegularFile::give_up_young(std::uint64_t size_bytes) {
+  PlainHead head;
+  head.write(0, young_);
+  head.set_size(std::max<std::uint64_t>(size_bytes, young_.size()));
+  if (head.is_of_a_cluster_file()) return;
+  if (auto written = write_plain_bytes(file_.get(), 0, young_); !written)
+    error_ = written.error().code;
+  if (::ftruncate(file_.get(), static_cast<off_t>(head.size_bytes())) != 0) error_ = errno;
+  young_ = {};
+  state_ = FileState::Plain;
+  has_changes_ = may_grow_ = has_whole_head_ = false;
+}
+
+void RegularFile::reach(std::uint64_t size_bytes) {
+  const Lock lock(mutex_);
+  if (!is_writable_) return;
+  Result<void> reached;
+  if (state_ == FileState::Young && young_.size() < size_bytes) {
+    if (!truncate_young(size_bytes)) give_up_young(size_bytes);
+  } else if (state_ == FileState::Cluster && cluster_->size_bytes() < size_bytes) {
+    note_change();
+    reached = cluster_->truncate(size_bytes);
+  } else if (state_ == FileState::Plain) {
+    const auto head = PlainHead::read(file_.get());
+    if (head && head->size_bytes() < size_bytes) reached = truncate_plain(size_bytes);
+  }
+  if (!reached) error_ = reached.error().code;
+}
+
 Result<void> RegularFile::allocate_plain(int mode, std::uint64_t offset, std::uint64_t bytes) {
   const bool is_zeroing = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
   if (may_grow_ && !is_zeroing) return fail(EOPNOTSUPP);

@@ -317,15 +317,18 @@ Result<void> RegularFile::commit_in_background() {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     if (state_ == FileState::Cluster && has_changes_ && !is_gone) done = sync_cluster();
   }
-  const Lock lock(mutex_);
+  Lock lock(mutex_);
   if (is_gone && open_count_ == 0) has_changes_ = false;  // Nobody will ever read it.
   // An open one may still grow: while it is small, memory holds it as it would any change.
   if (state_ == FileState::Young && has_changes_) done = settle();
   if (!done) error_ = done.error().code;
   if (open_count_ != 0) return done;
   // What can never be made safe is given up: the next one to open it finds the last commit.
-  if (!done && !may_succeed_later(done.error().code)) has_changes_ = false;
+  const bool is_given_up = !done && !may_succeed_later(done.error().code);
+  if (is_given_up) has_changes_ = false;
   if (!has_changes_) forget();
+  lock.unlock();
+  if (is_given_up) volume_.write_back(inode_);
   return done;
 }
 

@@ -75,6 +75,9 @@ class RegularFile {
     return true;
   }
 
+  // After a write up to there was refused: what is not there reads as zeros. It is open for writing.
+  void reach(std::uint64_t size_bytes);
+
   // The file must be open for what follows, for writing if it changes.
   [[nodiscard]] Result<void> truncate(std::uint64_t size_bytes);
   // `mode` as for fallocate(2). Errors: EOPNOTSUPP: a compressed file cannot set space aside.
@@ -118,6 +121,7 @@ class RegularFile {
   Result<void> write_plain(std::uint64_t offset, ConstBytes bytes);
   Result<void> write_alone(std::uint64_t offset, ConstBytes bytes);
   Result<void> truncate_young(std::uint64_t size_bytes);
+  void give_up_young(std::uint64_t size_bytes);
   Result<void> allocate_young(int mode, std::uint64_t offset, std::uint64_t bytes);
   Result<void> truncate_plain(std::uint64_t size_bytes);
   Result<void> allocate_plain(int mode, std::uint64_t offset, std::uint64_t bytes);

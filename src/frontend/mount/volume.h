@@ -39,7 +39,10 @@ class Volume {
   // writes may need.
   using WriteBack = std::function<void(Inode&)>;
   void set_write_back(WriteBack write_back) { write_back_ = std::move(write_back); }
-  void write_back(Inode& inode) const { write_back_(inode); }
+  // The pages that it wrote, or could not write, it then reads anew.
+  void write_back(Inode& inode) const {
+    if (write_back_) write_back_(inode);
+  }
   [[nodiscard]] int top() const { return top_.get(); }
 
   // Who gives and takes names holds it shared; who puts a file in the place of another, alone.
