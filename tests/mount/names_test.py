@@ -85,6 +85,21 @@ class NamesTest(MountTest):
         self.remount()
         self.assertEqual(b"changed" + content[7:], self.other.read_bytes())
 
+    def test_a_grown_file_keeps_its_number_for_itself(self):
+        self.one.write_bytes(b"small")
+        number = self.one.stat().st_ino
+        with open(self.one, "ab") as file:
+            file.write(text(100_000))
+        for turn in range(20):
+            (self.above / f"new {turn}").write_bytes(b"may get the number that is free below")
+        numbers = [path.stat().st_ino for path in self.above.iterdir()]
+        self.assertEqual(len(numbers), len(set(numbers)))
+        self.assertEqual(number, self.one.stat().st_ino)
+        self.remount()
+        if os.listxattr(self.below / "one"):
+            self.assertEqual(number, self.one.stat().st_ino)
+        self.assertEqual([], os.listxattr(self.one))
+
     def test_symbolic_links(self):
         self.one.symlink_to("other")
         self.other.write_bytes(b"words")

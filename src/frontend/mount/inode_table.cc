@@ -72,14 +72,41 @@ Result<void> Inode::set_flags(const KeptFlags& flags) {
 }
 
 Inode& InodeTable::look_up(FileDescriptor place, const struct stat& status) {
+  const InodeKey key{status.st_dev, status.st_ino};
+  {
+    const MutexLock lock(mutex_);
+    if (const auto found = inodes_.find(key); found != inodes_.end()) {
+      ++found->second->use_count_;
+      return *found->second;
+    }
+  }
+  auto made = std::make_unique<Inode>(std::move(place), status);
+  const auto kept = made->is_regular() ? made->flags().number : std::nullopt;
   const MutexLock lock(mutex_);
-  std::unique_ptr<Inode>& slot = inodes_[{status.st_dev, status.st_ino}];
+  std::unique_ptr<Inode>& slot = inodes_[key];
   if (slot == nullptr) {
-    slot = std::make_unique<Inode>(std::move(place), status);
+    slot = std::move(made);
+    slot->shown_number_ = number_for(key, kept);
     prepare_(*slot);
   }
   ++slot->use_count_;
   return *slot;
+}
+
+bool InodeTable::is_free(ino_t number, const InodeKey& key) const {
+  const auto given = given_.find(number);
+  if (given != given_.end()) return given->second == key;
+  const auto own = inodes_.find({key.device, number});
+  if (number == key.number || own == inodes_.end() || own->second == nullptr) return true;
+  return own->second->shown_number_ != number;
+}
+
+ino_t InodeTable::number_for(const InodeKey& key, std::optional<std::uint64_t> kept) {
+  ino_t number = kept && is_free(*kept, key) ? *kept : key.number;
+  constexpr ino_t kOfNoFileSystem = ino_t{1} << 63;
+  while (!is_free(number, key)) number = (number | kOfNoFileSystem) + 1;
+  if (number != key.number) given_[number] = key;
+  return number;
 }
 
 void InodeTable::hold(Inode& inode) {
@@ -95,6 +122,12 @@ void InodeTable::let_go(Inode& inode, std::uint64_t use_count) {
   if (inode.use_count_ != 0) return;
   const auto found = inodes_.find(inode.key_);
   UZ_CHECK(found != inodes_.end());
+  struct stat status {};
+  if (const auto given = given_.find(inode.shown_number_);
+      given != given_.end() && given->second == inode.key_ &&
+      ::fstat(inode.place(), &status) == 0 && status.st_nlink == 0) {
+    given_.erase(given);
+  }
   gone = std::move(found->second);
   inodes_.erase(found);
 }
@@ -109,6 +142,7 @@ Result<void> InodeTable::replace(Inode& inode, const FileDescriptor& place) {
   UZ_CHECK(found != inodes_.end());
   auto node = inodes_.extract(found);
   inode.key_ = {status.st_dev, status.st_ino};
+  given_[inode.shown_number_] = inode.key_;
   node.key() = inode.key_;
   UZ_CHECK(inodes_.insert(std::move(node)).inserted);
   return {};

@@ -34,6 +34,12 @@ struct InodeKey {
   friend bool operator==(const InodeKey&, const InodeKey&) = default;
 };
 
+struct InodeKeyHash {
+  std::size_t operator()(const InodeKey& key) const {
+    return std::hash<std::uint64_t>()(key.number * 31 + key.device);
+  }
+};
+
 class Inode {
  public:
   Inode(FileDescriptor place, const struct stat& status);
@@ -48,7 +54,8 @@ class Inode {
   [[nodiscard]] bool is_folder() const { return S_ISDIR(type_); }
   [[nodiscard]] bool is_regular() const { return S_ISREG(type_); }
   [[nodiscard]] bool is_link() const { return S_ISLNK(type_); }
-  // What stat shows as its number, as long as it is here.
+  // What stat shows as its number: that of its first file below, whatever took that one's place,
+  // unless another one here shows it.
   [[nodiscard]] ino_t shown_number() const { return shown_number_; }
 
   // Opens the file itself, whatever its names are. What its mode forbids its owner, which we are,
@@ -68,7 +75,7 @@ class Inode {
   friend class InodeTable;
   const FileDescriptor place_;
   const mode_t type_;
-  const ino_t shown_number_;
+  ino_t shown_number_;  // Constant once it is in the table.
   // Guarded by the table.
   InodeKey key_;
   std::uint64_t use_count_ = 0;
@@ -97,14 +104,16 @@ class InodeTable {
   void visit_all(const std::function<void(Inode&)>& visit);
 
  private:
-  struct Hash {
-    std::size_t operator()(const InodeKey& key) const {
-      return std::hash<std::uint64_t>()(key.number * 31 + key.device);
-    }
-  };
+  [[nodiscard]] ino_t number_for(const InodeKey& key, std::optional<std::uint64_t> kept)
+      UZ_REQUIRES(mutex_);
+  [[nodiscard]] bool is_free(ino_t number, const InodeKey& key) const UZ_REQUIRES(mutex_);
+
   const Prepare prepare_;
   mutable Mutex mutex_;
-  std::unordered_map<InodeKey, std::unique_ptr<Inode>, Hash> inodes_ UZ_GUARDED_BY(mutex_);
+  std::unordered_map<InodeKey, std::unique_ptr<Inode>, InodeKeyHash> inodes_ UZ_GUARDED_BY(mutex_);
+  // Who shows a number that is not the one below. File systems give the numbers of files that are
+  // gone to new ones.
+  std::unordered_map<ino_t, InodeKey> given_ UZ_GUARDED_BY(mutex_);
 };
 
 }  // namespace uzram

@@ -132,5 +132,29 @@ TEST_F(InodeTableTest, FlagsAreRememberedAndKept) {
   EXPECT_EQ(load_kept_flags(path("a")), wanted);
 }
 
+TEST_F(InodeTableTest, NoTwoFilesShowOneNumber) {
+  make("a", "text");
+  make("grown", "more");
+  Inode& grown = look_up("a");
+  const ino_t number = grown.shown_number();
+  ASSERT_TRUE(table_.replace(grown, place("grown")));
+  // As if a new file had got the number that is free below.
+  FileDescriptor found = place("a");
+  struct stat status {};
+  ASSERT_EQ(::fstat(found.get(), &status), 0);
+  ASSERT_EQ(status.st_ino, number);
+  Inode& reuser = table_.look_up(std::move(found), status);
+  EXPECT_EQ(grown.shown_number(), number);
+  EXPECT_NE(reuser.shown_number(), number);
+}
+
+TEST_F(InodeTableTest, AFileKeepsTheNumberThatWasKeptWithIt) {
+  make("a", "text");
+  KeptFlags flags;
+  flags.number = 4242;
+  if (!store_kept_flags(path("a"), flags)) GTEST_SKIP() << "no xattrs here";
+  EXPECT_EQ(look_up("a").shown_number(), 4242U);
+}
+
 }  // namespace
 }  // namespace uzram

@@ -12,7 +12,7 @@ namespace uzram {
 namespace {
 
 constexpr std::array<const char*, 2> kXattrNames = {"user.uzram.flags", "trusted.uzram.flags"};
-constexpr std::size_t kMostTextBytes = 32;
+constexpr std::size_t kMostTextBytes = 64;
 
 std::optional<KeptFlags::Choice> read_choice(std::string_view text) {
   unsigned algorithm = 0;
@@ -27,6 +27,14 @@ std::optional<KeptFlags::Choice> read_choice(std::string_view text) {
   options.log_pages = log_pages;
   if (algorithm >= kClusterAlgorithmCount || !is_valid(options)) return std::nullopt;
   return KeptFlags::Choice{options.algorithm, log_pages};
+}
+
+std::optional<std::uint64_t> read_number(std::string_view text) {
+  std::uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, number);
+  if (read.ec != std::errc{} || read.ptr != end || number == 0) return std::nullopt;
+  return number;
 }
 
 Result<void> remove_all(const std::string& path) {
@@ -50,11 +58,16 @@ std::string kept_flags_text(const KeptFlags& flags) {
     text += fmt::format(":{}:{}", static_cast<unsigned>(flags.choice->algorithm),
                         flags.choice->log_pages);
   }
+  if (flags.number) text += fmt::format("#{}", *flags.number);
   return text;
 }
 
 KeptFlags read_kept_flags_text(std::string_view text) {
   KeptFlags flags;
+  if (const std::size_t mark = text.find('#'); mark != std::string_view::npos) {
+    flags.number = read_number(text.substr(mark + 1));
+    text = text.substr(0, mark);
+  }
   const std::size_t colon = text.find(':');
   for (const char letter : text.substr(0, colon)) {
     if (letter == 'c') flags.compress = CompressFlag::Compress;

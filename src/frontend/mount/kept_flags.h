@@ -4,13 +4,14 @@
 // What:    an xattr of the file or directory below the mount, which the mount itself hides.
 // Shapes:  `user.uzram.flags`, or where users have no xattrs, for root, `trusted.uzram.flags`. Its
 //          text: letters c compress, m do not, r released, then ":algorithm:log" where they
-//          were chosen ("c:1:4").
+//          were chosen ("c:1:4"), then "#number", where another file took the place of the first.
 // Errors:  store -> EOPNOTSUPP: the file system has no xattrs; EACCES, ENOSPC, others as it says.
 //          What cannot be read or understood is no flag.
 // Threads: any.
 // Proof:   kept_flags_test.cc.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ struct KeptFlags {
     friend bool operator==(const Choice&, const Choice&) = default;
   };
   std::optional<Choice> choice;
+  std::optional<std::uint64_t> number{};  // That the file is known by, whatever it has below.
   friend bool operator==(const KeptFlags&, const KeptFlags&) = default;
 };
 

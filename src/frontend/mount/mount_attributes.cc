@@ -17,7 +17,7 @@ namespace uzram {
 namespace {
 
 void on_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  const auto status = status_of(inode_of(request, node));
+  const auto status = status_of(volume_of(request), inode_of(request, node));
   if (!status) return reply_error(request, status.error().code);
   ::fuse_reply_attr(request, &*status, kBelievedSeconds);
 }
@@ -91,8 +91,14 @@ Result<void> set_attributes(fuse_req_t request, Inode& inode, const struct stat&
 
 void on_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int which,
                 fuse_file_info* info) {
-  auto set = set_attributes(request, inode_of(request, node), *wanted, which, info != nullptr);
+  Inode& inode = inode_of(request, node);
+  auto set = set_attributes(request, inode, *wanted, which, info != nullptr);
   if (!set) return reply_error(request, set.error().code);
+  // The kernel says when it was: below, it is now.
+  if ((which & FUSE_SET_ATTR_CTIME) != 0 && inode.file != nullptr) {
+    if (const auto below = inode.status())
+      volume_of(request).change_times().note(*below, wanted->st_ctim);
+  }
   on_getattr(request, node, info);
 }
 

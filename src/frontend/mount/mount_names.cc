@@ -38,14 +38,16 @@ void reply_done(fuse_req_t request, const Result<void>& done) {
   reply_error(request, done ? 0 : done.error().code);
 }
 
-Result<struct stat> status_of(Inode& inode) {
-  auto status = inode.status();
-  if (!status) return status;
+Result<struct stat> status_of(Volume& volume, Inode& inode) {
+  const auto below = inode.status();
+  if (!below) return below;
+  auto status = below;
   status->st_ino = inode.shown_number();
   if (inode.file == nullptr) return status;
-  const auto size = inode.file->size_bytes(*status);
+  const auto size = inode.file->size_bytes(*below);
   if (!size) return fail(size.error().code);
   status->st_size = static_cast<off_t>(*size);
+  status->st_ctim = volume.change_times().shown(*below);
   return status;
 }
 
@@ -79,7 +81,7 @@ Result<Inode*> inode_named(Volume& volume, const Inode& folder, const char* name
 
 Result<fuse_entry_param> entry_of(Volume& volume, const Result<Inode*>& found) {
   if (!found) return fail(found.error().code);
-  const auto shown = status_of(**found);
+  const auto shown = status_of(volume, **found);
   if (!shown) {
     volume.inodes().let_go(**found);
     return fail(shown.error().code);

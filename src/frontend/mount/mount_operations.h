@@ -48,7 +48,7 @@ void reply_error(fuse_req_t request, int code);
 void reply_done(fuse_req_t request, const Result<void>& done);
 
 // What stat shows of it.
-[[nodiscard]] Result<struct stat> status_of(Inode& inode);
+[[nodiscard]] Result<struct stat> status_of(Volume& volume, Inode& inode);
 // Finds a name, and counts one more use of what it names.
 [[nodiscard]] Result<fuse_entry_param> look_up(Volume& volume, Inode& folder, const char* name);
 // Whether the mount keeps this name for itself.

@@ -15,26 +15,6 @@
 namespace uzram {
 namespace {
 
-// The bytes below are moved about without the content changing: its time stays.
-class KeptTimes {
- public:
-  explicit KeptTimes(const Inode& inode) : inode_(inode) {
-    is_known_ = ::fstat(inode.place(), &status_) == 0;
-  }
-  ~KeptTimes() {
-    if (!is_known_) return;
-    const std::array<timespec, 2> times = {timespec{0, UTIME_OMIT}, status_.st_mtim};
-    static_cast<void>(::utimensat(AT_FDCWD, inode_.path().c_str(), times.data(), 0));
-  }
-  KeptTimes(const KeptTimes&) = delete;
-  KeptTimes& operator=(const KeptTimes&) = delete;
-
- private:
-  const Inode& inode_;
-  struct stat status_ {};
-  bool is_known_ = false;
-};
-
 // Whether the file begins as cluster files do.
 Result<bool> is_cluster_file(int file) {
   std::array<std::byte, kRootMagicBytes> first{};
@@ -250,7 +230,7 @@ Result<void> RegularFile::settle() {
     return {};
   }
   if (has_root_magic(young_)) return become_cluster_in_place();
-  const KeptTimes times(inode_);
+  const KeptTimes times(volume_.change_times(), inode_);
   for (std::size_t done = 0; done < young_.size();) {
     const ssize_t written =
         ::pwrite(file_.get(), &young_[done], young_.size() - done, static_cast<off_t>(done));
@@ -272,7 +252,7 @@ Result<void> RegularFile::settle() {
 // Requires: the lock, shared or alone.
 Result<void> RegularFile::sync_cluster() {
   if (!is_writable_) return {};
-  const KeptTimes times(inode_);
+  const KeptTimes times(volume_.change_times(), inode_);
   has_changes_ = false;  // Changes from here on count anew.
   auto synced = cluster_->sync();
   if (!synced) has_changes_ = true;
@@ -284,7 +264,7 @@ Result<void> RegularFile::flush() {
     const std::shared_lock<std::shared_mutex> lock(mutex_);
     if (const int code = take_error(); code != 0) return fail(code);
     if (state_ == FileState::Cluster && has_changes_) {
-      const KeptTimes times(inode_);
+      const KeptTimes times(volume_.change_times(), inode_);
       return cluster_->flush();
     }
     if (state_ != FileState::Young) return {};

@@ -75,7 +75,7 @@ class RegularFile {
     return true;
   }
 
-  // After a write up to there was refused: what is not there reads as zeros. It is open for writing.
+  // After a write up to there was refused: what is not there reads as zeros.
   void reach(std::uint64_t size_bytes);
 
   // The file must be open for what follows, for writing if it changes.
@@ -146,9 +146,9 @@ class RegularFile {
   unsigned writer_count_ = 0;  // Of those.
   bool is_writable_ = false;   // What lies below is open for writing.
   bool may_grow_ = false;      // Plain since it is small; to be compressed once it is not.
-  bool has_whole_head_ =
-      false;  // Plain: what comes behind them leaves the first bytes as they are.
   bool is_released_ = false;
+  // Plain: what is written behind the first bytes leaves them as they are.
+  bool has_whole_head_ = false;
   FileDescriptor file_;           // Young and Plain.
   std::vector<std::byte> young_;  // Young.
   std::unique_ptr<ClusterFile> cluster_;

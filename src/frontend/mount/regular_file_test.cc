@@ -219,10 +219,15 @@ TEST_F(RegularFileTest, MovesItsBytesWithoutMovingItsTimes) {
   ASSERT_TRUE(file.write(0, bytes_of(text(100'000))));
   const timespec times[2] = {{1'000'000, 7}, {2'000'000, 9}};
   ASSERT_TRUE(file.set_times(times));
-  ASSERT_TRUE(file.sync());
-  file.close(true);
   struct stat status {};
   ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  const timespec changed = volume_->change_times().shown(status);
+  ASSERT_TRUE(file.sync());
+  file.close(true);
+  ASSERT_EQ(::stat(path("a").c_str(), &status), 0);
+  const timespec still = volume_->change_times().shown(status);
+  EXPECT_EQ(still.tv_sec, changed.tv_sec);
+  EXPECT_EQ(still.tv_nsec, changed.tv_nsec);
   EXPECT_EQ(status.st_mtim.tv_sec, 2'000'000);
   EXPECT_EQ(status.st_mtim.tv_nsec, 9);
 }

@@ -55,11 +55,19 @@ Replacement::~Replacement() {
   if (!name_.empty()) ::unlinkat(volume_.private_folder()->place(), name_.c_str(), 0);
 }
 
+KeptFlags Replacement::kept_flags() const {
+  KeptFlags flags = inode_.flags();
+  flags.number = inode_.shown_number();
+  return flags;
+}
+
 Result<void> Replacement::copy_attributes(const struct stat& old_status) {
   const int file = file_.get();
   if (::fchown(file, old_status.st_uid, old_status.st_gid) != 0) return fail_errno();
   if (::fchmod(file, old_status.st_mode & 07777) != 0) return fail_errno();
   if (auto copied = copy_xattrs(inode_.path(), file); !copied) return copied;
+  // Without xattrs it is known by another number once the mount has ended.
+  static_cast<void>(store_kept_flags(fmt::format("/proc/self/fd/{}", file), kept_flags()));
   const std::array<timespec, 2> times = {old_status.st_atim, old_status.st_mtim};
   if (::futimens(file, times.data()) != 0) return fail_errno();
   if (::fsync(file) != 0) return fail_errno();
@@ -108,6 +116,7 @@ Result<void> Replacement::publish() {
   if (!place.is_open()) return fail_errno();
   if (auto taken = take_name(*target, *old_status); !taken) return taken;
   auto replaced = volume_.inodes().replace(inode_, place);
+  static_cast<void>(inode_.set_flags(kept_flags()));
   // A sync of the file alone need not make its new name safe.
   const FileDescriptor folder(
       ::openat(target->folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));

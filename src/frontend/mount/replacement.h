@@ -30,6 +30,7 @@ class Replacement {
 
  private:
   Replacement(Volume& volume, Inode& inode) : volume_(volume), inode_(inode) {}
+  [[nodiscard]] KeptFlags kept_flags() const;
   Result<void> copy_attributes(const struct stat& old_status);
   Result<void> take_name(const Volume::Name& target, const struct stat& old_status);
 

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "base/file_descriptor.h"
+#include "frontend/mount/change_times.h"
 #include "frontend/mount/committer.h"
 #include "frontend/mount/inode_table.h"
 #include "frontend/mount/late_answers.h"
@@ -33,6 +34,7 @@ class Volume {
   [[nodiscard]] InodeTable& inodes() { return inodes_; }
   [[nodiscard]] Committer& committer() { return committer_; }
   [[nodiscard]] LateAnswers& late_answers() { return late_answers_; }
+  [[nodiscard]] ChangeTimes& change_times() { return change_times_; }
   [[nodiscard]] Inode& root() { return *root_; }
 
   // Has the kernel write what it keeps of a file and has not told yet. Not from a thread that its
@@ -77,6 +79,7 @@ class Volume {
   const std::string directory_;  // Without symbolic links.
   const MountOptions options_;
   const std::unique_ptr<PrivateFolder> private_folder_;
+  ChangeTimes change_times_;
   InodeTable inodes_;
   Inode* root_ = nullptr;
   std::shared_mutex names_mutex_;
