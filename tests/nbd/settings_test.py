@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Attributes as keys of the plug-in, as a user of nbdkit gives them: the backing store above all."""
+"""Attributes as keys of the plug-in, as a user of nbdkit gives them: above all a backing store."""
 import json
 import os
 import subprocess
