@@ -2,9 +2,12 @@
 #include "app/daemon.h"
 
 #include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "control/attribute_table.h"
 #include "control/device_json.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -69,25 +72,45 @@ InputResult<std::vector<std::string>> Daemon::swap_on(Device& device, const Swap
 
 InputResult<void> Daemon::swap_off(Device& device) { return swap_.swap_off(device); }
 
-std::vector<std::string> Daemon::try_stop() {
-  is_stopping_.store(true, std::memory_order_relaxed);
-  std::vector<std::string> uses;
-  const auto all = devices_->all();
-  // All are looked at before any is removed: what is removed is gone.
-  for (const std::shared_ptr<Device>& device : all) {
+std::vector<std::string> Daemon::reasons_to_stay(bool drops_pages) const {
+  std::vector<std::string> reasons;
+  for (const std::shared_ptr<Device>& device : devices_->all()) {
     for (const std::string& user : attachment_->users(*device)) {
-      uses.push_back(fmt::format("{}: {}", device_name(*device), user));
+      reasons.push_back(fmt::format("{}: {}", device_name(*device), user));
     }
+    const std::uint64_t held_bytes = device->stats().orig_data_bytes;
+    if (drops_pages || held_bytes == 0) continue;
+    reasons.push_back(fmt::format("{}: holds {}, which would be lost", device_name(*device),
+                                  short_size(held_bytes)));
   }
-  if (uses.empty()) {
-    for (const std::shared_ptr<Device>& device : all) {
+  return reasons;
+}
+
+std::vector<std::string> Daemon::try_stop(bool drops_pages) {
+  MutexLock lock(stop_mutex_);
+  is_stopping_.store(true, std::memory_order_relaxed);
+  // All are looked at before any is removed: what is removed is gone.
+  std::vector<std::string> reasons = reasons_to_stay(drops_pages);
+  if (reasons.empty()) {
+    for (const std::shared_ptr<Device>& device : devices_->all()) {
       if (const InputResult<void> removed = remove(device->id()); !removed) {
-        uses.push_back(removed.error().text);
+        reasons.push_back(removed.error().text);
       }
     }
   }
-  if (!uses.empty()) is_stopping_.store(false, std::memory_order_relaxed);
-  return uses;
+  if (!reasons.empty()) is_stopping_.store(false, std::memory_order_relaxed);
+  return reasons;
+}
+
+InputResult<void> Daemon::stop(bool drops_pages) {
+  const std::vector<std::string> reasons = try_stop(drops_pages);
+  if (!reasons.empty()) {
+    return refuse(EBUSY, fmt::format("the daemon stays: {}; unmount, switch swap off{}",
+                                     fmt::join(reasons, "; "),
+                                     drops_pages ? "" : ", and drop pages with --force"));
+  }
+  ::kill(::getpid(), SIGTERM);
+  return {};
 }
 
 }  // namespace uzram

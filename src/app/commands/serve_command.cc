@@ -21,6 +21,7 @@ struct ServeWords {
   std::string io_uring = "auto";
   int thread_count = 0;
   int device_count = 0;
+  bool drops_on_stop = false;
 };
 
 constexpr int kMostThreads = 256;
@@ -49,6 +50,7 @@ int run_serve(const CommandLine& line, const ServeWords& words) {
   DaemonOptions options;
   options.io_uring = *io_uring;
   options.device_count = words.device_count;
+  options.drops_on_stop = words.drops_on_stop;
   options.thread_count = static_cast<unsigned>(words.thread_count);
   options.state_folder = words.state_folder;
   if (options.state_folder.empty()) {
@@ -97,6 +99,8 @@ void add_serve(CLI::App& program, CommandLine& line) {
                    "requests over io_uring: auto (when the kernel's fuse.enable_uring is Y), on "
                    "(set it while a disk is mounted), off")
       ->type_name("WHEN");
+  command->add_flag("--stop-drops-data", words->drops_on_stop,
+                    "end at SIGTERM although disks hold pages; for service managers");
   command->footer("Example: uzram serve");
   command->callback(
       [&line, words] { line.run = [&line, words] { return run_serve(line, *words); }; });
