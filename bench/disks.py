@@ -174,7 +174,8 @@ def our_block_device(build, size, algorithm):
     with folder() as place:
         socket = f"{place}/control"
         with open(f"{place}/log", "w", encoding="ascii") as log:
-            daemon = subprocess.Popen([program, "serve", "--state", place, "--socket", socket],
+            daemon = subprocess.Popen([program, "serve", "--stop-drops-data", "--state", place,
+                                       "--socket", socket],
                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_until(lambda: os.path.exists(socket) or daemon.poll() is not None, "uzram serve")

@@ -132,8 +132,8 @@ class Daemon:
         self.process.send_signal(number)
 
     def stop(self, seconds=30):
-        """SIGTERM, as a user or an init system would. Returns: the exit status."""
-        self.signal()
+        """`uzram stop --force`: what the disks hold goes. Returns: the daemon's exit status."""
+        self.must("stop", "--force")
         return self.process.wait(seconds)
 
     def leftovers(self):
@@ -157,8 +157,8 @@ class Daemon:
                 else:
                     run("umount", "-l", what, check=False)
         if self.process.poll() is None:
-            self.signal()
             try:
+                self.ask("stop", "--force", seconds=10)
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.process.kill()

@@ -53,6 +53,7 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   program.require_subcommand(1);
   program.footer("Example: uzram create --size 1G --algorithm zstd");
   add_serve(program, line);
+  add_stop(program, line);
   add_create(program, line);
   add_list(program, line);
   add_get(program, line);

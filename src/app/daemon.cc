@@ -2,10 +2,14 @@
 #include "app/daemon.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include "app/device_stack.h"
 #include "control/attribute_table.h"
 #include "control/device_json.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -64,7 +68,15 @@ InputResult<void> Daemon::remove(int id) {
 }
 
 std::string Daemon::name_users(const Device& device) const {
-  const std::vector<std::string> users = attachment_->users(device);
+  std::vector<std::string> users;
+  for (const std::shared_ptr<Device>& upper : find_uppers(devices_->all(), device)) {
+    users.push_back(fmt::format("the backing store of {}", device_name(*upper)));
+  }
+  // The store is open in this process; that is named already.
+  const std::string ourselves = users.empty() ? "" : fmt::format("({})", ::getpid());
+  for (std::string& user : attachment_->users(device)) {
+    if (ourselves.empty() || !user.ends_with(ourselves)) users.push_back(std::move(user));
+  }
   const std::string name = device_name(device);
   if (users.empty()) return name + " is in use: no program that this process can see";
   return fmt::format("{} is in use: {}", name, fmt::join(users, ", "));
@@ -86,32 +98,55 @@ InputResult<std::vector<std::string>> Daemon::swap_on(Device& device, const Swap
 
 InputResult<void> Daemon::swap_off(Device& device) { return swap_.swap_off(device); }
 
-std::vector<std::string> Daemon::try_stop() {
-  is_stopping_.store(true, std::memory_order_relaxed);
-  std::vector<std::string> uses;
+std::vector<std::string> Daemon::reasons_to_stay(bool drops_pages) const {
+  std::vector<std::string> reasons;
   const auto all = devices_->all();
-  // All disks go before any page does: what is removed is gone.
-  const std::shared_ptr<Device> busy = take_disks(all);
-  if (busy == nullptr) {
-    for (const std::shared_ptr<Device>& device : all) {
+  for (const std::shared_ptr<Device>& device : all) {
+    // A disk that is the store of another one of ours goes after that one.
+    if (find_uppers(all, *device).empty() && attachment_->is_claimed(*device)) {
+      reasons.push_back(name_users(*device));
+    }
+    const std::uint64_t held_bytes = device->stats().orig_data_bytes;
+    if (drops_pages || held_bytes == 0) continue;
+    reasons.push_back(fmt::format("{}: holds {}, which would be lost", device_name(*device),
+                                  short_size(held_bytes)));
+  }
+  return reasons;
+}
+
+std::vector<std::string> Daemon::try_stop(bool drops_pages) {
+  MutexLock lock(stop_mutex_);
+  is_stopping_.store(true, std::memory_order_relaxed);
+  std::vector<std::string> reasons = reasons_to_stay(drops_pages);
+  const auto levels = stack_levels(devices_->all());
+  for (auto level = levels.begin(); reasons.empty() && level != levels.end(); ++level) {
+    // All disks go before any page does: what is removed is gone.
+    if (const std::shared_ptr<Device> busy = take_disks(*level)) {
+      reasons.push_back(name_users(*busy));
+      break;
+    }
+    for (const std::shared_ptr<Device>& device : *level) {
       if (const InputResult<void> removed = remove(device->id()); !removed) {
-        uses.push_back(removed.error().text);
+        reasons.push_back(removed.error().text);
       }
     }
-  } else {
-    for (const std::shared_ptr<Device>& device : all) {
-      if (device == busy || attachment_->is_claimed(*device)) uses.push_back(name_users(*device));
-    }
   }
-  if (!uses.empty()) is_stopping_.store(false, std::memory_order_relaxed);
-  return uses;
+  if (!reasons.empty()) is_stopping_.store(false, std::memory_order_relaxed);
+  return reasons;
+}
+
+InputResult<void> Daemon::stop(bool drops_pages) {
+  const std::vector<std::string> reasons = try_stop(drops_pages);
+  if (!reasons.empty()) {
+    return refuse(EBUSY, fmt::format("the daemon stays: {}; unmount, switch swap off{}",
+                                     fmt::join(reasons, "; "),
+                                     drops_pages ? "" : ", and drop pages with --force"));
+  }
+  ::kill(::getpid(), SIGTERM);
+  return {};
 }
 
 std::shared_ptr<Device> Daemon::take_disks(const std::vector<std::shared_ptr<Device>>& devices) {
-  // What is claimed is seen without touching anything.
-  for (const std::shared_ptr<Device>& device : devices) {
-    if (attachment_->is_claimed(*device)) return device;
-  }
   std::vector<std::shared_ptr<Device>> taken;
   for (const std::shared_ptr<Device>& device : devices) {
     if (!device->is_initialised()) continue;

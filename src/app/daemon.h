@@ -5,7 +5,7 @@
 //          signals and logs (serve.cc).
 // Owns:    everything that it makes under its folders; the destructor removes it all.
 // Errors:  start -> whatever is missing (/dev/fuse, permission, another daemon), in words.
-// Threads: start, try_stop and destruction from one thread; the rest as Operations says.
+// Threads: start and destruction from one thread; the rest as Operations says.
 // Proof:   tests/fuse/.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/swap_switch.h"
+#include "base/mutex.h"
 #include "control/operations.h"
 #include "control/socket_server.h"
 #include "device/device_set.h"
@@ -31,6 +32,7 @@ struct DaemonOptions {
   int device_count = 0;        // Devices without disksize to begin with.
   unsigned thread_count = 0;   // Serving threads of a disk; 0: as many as processors.
   std::string link_folder;     // Where disks get a further link, if the name is free; or empty.
+  bool drops_on_stop = false;  // Whether a signal ends the daemon with pages in its disks.
   bool is_io_flusher = false;  // Whether the kernel knows that block I/O waits for this process.
 };
 
@@ -48,11 +50,16 @@ class Daemon : public Operations {
                                                 const SwapRequest& request) override;
   InputResult<void> swap_off(Device& device) override;
 
-  // Removes every device if none is in use. Returns: what is in use, one a line ("zram0: mounted on
-  // /mnt"); nothing has changed then, and the daemon serves on.
-  std::vector<std::string> try_stop();
+  // Then raises SIGTERM, at which serve() ends.
+  InputResult<void> stop(bool drops_pages) override;
+
+  // Removes every device if none is in use, and none holds pages or `drops_pages` is given.
+  // Returns: what speaks against it, one a line ("zram0: mounted on /mnt", "zram1: holds 12M, which
+  // would be lost"); nothing has changed then, and the daemon serves on.
+  std::vector<std::string> try_stop(bool drops_pages) UZ_EXCLUDES(stop_mutex_);
 
  private:
+  [[nodiscard]] std::vector<std::string> reasons_to_stay(bool drops_pages) const;
   explicit Daemon(const DaemonOptions& options) : swap_(options.is_io_flusher) {}
   // For messages.
   [[nodiscard]] std::string name_users(const Device& device) const;
@@ -64,6 +71,7 @@ class Daemon : public Operations {
   std::unique_ptr<FuseAttachment> attachment_;
   std::unique_ptr<DeviceSet> devices_;
   SwapSwitch swap_;
+  Mutex stop_mutex_;  // Held while a stop looks at all devices and removes them.
   std::atomic<bool> is_stopping_{false};  // Relaxed: create() may come a moment too late anyway.
   std::unique_ptr<SocketServer> socket_;
   std::unique_ptr<Tree> tree_;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // app/run_program.h: runs a program of the system and waits for it.
 //
-// What:   without a shell, found through PATH, with no input; its output is read, not shown.
+// What:   without a shell, found in the system's own folders and never through the caller's PATH;
+//         no input, no descriptor, no variable and no signal of ours. Its output is read, not
+//         shown.
 // Errors: a program that cannot be started or is killed has exit code 127 or 128 plus the signal.
 // Proof:  run_program_test.cc.
 #pragma once

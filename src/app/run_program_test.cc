@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/run_program.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 namespace uzram {
 namespace {
@@ -37,6 +41,36 @@ TEST(RunProgram, LetsTheProgramReceiveSignalsThatTheDaemonBlocks) {
   ASSERT_EQ(::pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
   EXPECT_EQ(run_program({"sh", "-c", "kill -TERM $$; sleep 5"}).exit_code, 128 + SIGTERM);
   ASSERT_EQ(::pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
+}
+
+TEST(RunProgram, IsNotMisledByTheCallersPath) {
+  std::string folder = testing::TempDir() + "uzram-path-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+  const std::string trap = folder + "/uname";
+  ASSERT_EQ(::symlink("/bin/false", trap.c_str()), 0);
+  const std::string before = std::getenv("PATH");
+  ASSERT_EQ(::setenv("PATH", folder.c_str(), 1), 0);
+  EXPECT_EQ(run_program({"uname"}).last_line, "Linux");
+  ASSERT_EQ(::setenv("PATH", before.c_str(), 1), 0);
+  ::unlink(trap.c_str());
+  ::rmdir(folder.c_str());
+}
+
+TEST(RunProgram, GivesNoVariableAndNoDescriptor) {
+  ASSERT_EQ(::setenv("LD_SOMETHING", "from outside", 1), 0);
+  EXPECT_EQ(run_program({"sh", "-c", "echo $LD_SOMETHING$HOME$LANG"}).last_line, "C");
+  ASSERT_EQ(::unsetenv("LD_SOMETHING"), 0);
+  const int inherited = ::open("/dev/null", O_RDONLY);  // Without O_CLOEXEC.
+  ASSERT_GE(inherited, 0);
+  const std::string look = "test -e /proc/self/fd/" + std::to_string(inherited) + " && echo open";
+  EXPECT_EQ(run_program({"sh", "-c", look}).last_line, "");
+  ::close(inherited);
+}
+
+TEST(RunProgram, GivesDefaultSignals) {
+  const auto before = ::signal(SIGPIPE, SIG_IGN);
+  EXPECT_EQ(run_program({"sh", "-c", "kill -PIPE $$; sleep 5"}).exit_code, 128 + SIGPIPE);
+  ::signal(SIGPIPE, before);
 }
 
 TEST(RunProgram, ReadsMuchOutput) {

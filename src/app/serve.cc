@@ -6,21 +6,21 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 
 #include <cstring>
-#include <filesystem>
 
 #include "app/memory_lock.h"
 #include "app/say.h"
+#include "app/state_folder.h"
 #include "base/printable_text.h"
 
 namespace uzram {
 
 namespace {
 
-// Signals that end the daemon. Blocked in every thread; one thread waits for them.
-sigset_t ending_signals() {
+// Signals that end the daemon, and SIGHUP, which must not. Blocked in every thread; one waits for
+// them.
+sigset_t waited_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&signals, signal);
@@ -31,7 +31,7 @@ void prepare_process() {
   // A core file would hold the pages of whoever trusts this disk with them.
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   ::signal(SIGPIPE, SIG_IGN);
-  const sigset_t signals = ending_signals();
+  const sigset_t signals = waited_signals();
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   limit_thread_stacks();
 }
@@ -43,17 +43,22 @@ void start_log() {
   spdlog::set_default_logger(logger);
 }
 
-void wait_for_end(Daemon& daemon) {
-  const sigset_t signals = ending_signals();
+void wait_for_end(Daemon& daemon, bool drops_pages) {
+  const sigset_t signals = waited_signals();
   while (true) {
     int signal = 0;
     if (::sigwait(&signals, &signal) != 0) continue;
+    if (signal == SIGHUP) {
+      spdlog::info("{}: nothing to read again; serving on", ::strsignal(signal));
+      continue;
+    }
     spdlog::info("{}: taking everything down", ::strsignal(signal));
-    const std::vector<std::string> uses = daemon.try_stop();
-    if (uses.empty()) return;
-    for (const std::string& use : uses) spdlog::warn("still in use: {}", printable(use));
+    const std::vector<std::string> reasons = daemon.try_stop(drops_pages);
+    if (reasons.empty()) return;
+    for (const std::string& reason : reasons) spdlog::warn("still in use: {}", printable(reason));
     spdlog::warn(
-        "staying, since the data would be lost: unmount or 'uzram swap off', then stop me");
+        "staying, since the data would be lost: unmount or 'uzram swap off', then stop me; "
+        "'uzram stop --force' drops pages that nobody uses");
   }
 }
 
@@ -62,12 +67,9 @@ void wait_for_end(Daemon& daemon) {
 int serve(DaemonOptions options) {
   prepare_process();
   options.is_io_flusher = become_io_flusher().has_value();
-  std::error_code problem;
-  std::filesystem::create_directories(options.state_folder, problem);
-  if (problem) {
-    return say_failure(fmt::format("{} cannot be made ({}); give another --state",
-                                   options.state_folder, errno_name(problem.value())));
-  }
+  const InputResult<std::string> folder = prepare_state_folder(options.state_folder);
+  if (!folder) return say_failure(folder.error().text);
+  options.state_folder = *folder;
   start_log();
   auto daemon = Daemon::start(options);
   if (!daemon) {
@@ -76,7 +78,7 @@ int serve(DaemonOptions options) {
   }
   spdlog::info("attributes in {}, commands over {}", printable(options.tree_folder),
                printable(options.socket_path));
-  wait_for_end(**daemon);
+  wait_for_end(**daemon, options.drops_on_stop);
   daemon->reset();
   spdlog::info("ended; nothing is left behind");
   return 0;

@@ -24,4 +24,6 @@ InputResult<std::vector<std::string>> Operations::swap_on(Device&, const SwapReq
 
 InputResult<void> Operations::swap_off(Device&) { return not_offered("switch swap off"); }
 
+InputResult<void> Operations::stop(bool) { return not_offered("end at a request"); }
+
 }  // namespace uzram

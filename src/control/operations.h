@@ -40,6 +40,9 @@ class Operations {
   // Returns: remarks for the person, one a line: what was prepared and what was refused.
   virtual InputResult<std::vector<std::string>> swap_on(Device& device, const SwapRequest& request);
   virtual InputResult<void> swap_off(Device& device);
+  // Ends the server. EBUSY: a disk is in use, or holds pages and `drops_pages` is not given;
+  // nothing has changed then.
+  virtual InputResult<void> stop(bool drops_pages);
 };
 
 }  // namespace uzram

@@ -299,6 +299,15 @@ Answer answer_swap_off(Operations& operations, const Json& request) {
   return done(operations.swap_off(**device));
 }
 
+Answer answer_stop(Operations& operations, const Json& request) {
+  const auto force = request.find("force");
+  const bool is_absent = force == request.end() || force->is_null();
+  if (!is_absent && !force->is_boolean()) {
+    return refuse(EINVAL, "\"force\" is neither true nor false");
+  }
+  return done(operations.stop(!is_absent && force->get<bool>()));
+}
+
 // --- the table ---------------------------------------------------------------------------------
 
 struct Operation {
@@ -320,6 +329,7 @@ constexpr std::array kOperations{
     Operation{"map", " device cells ", answer_map},
     Operation{"swap_on", " device reserve priority ", answer_swap_on},
     Operation{"swap_off", " device ", answer_swap_off},
+    Operation{"stop", " force ", answer_stop},
     Operation{"attributes", " ", answer_attributes},
 };
 

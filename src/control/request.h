@@ -20,11 +20,12 @@
 //          map         device, cells? (1024)                 -> as page_map_json, and device
 //          swap_on     device, reserve?, priority?                            -> [remark, ...]
 //          swap_off    device                                                 -> null
+//          stop        force?: drop what the disks hold                     -> null; then it ends
 //          attributes                                      -> [{name, mode, summary}, ...]
 //          A device is given by its name or by the path of its disk. Sizes are bytes as numbers.
-// Errors:  any bytes are safe to pass. EBADMSG not JSON, too deep, or too many values; EINVAL a member of the wrong kind, missing
-//          or not known to the operation; ENODEV no such device; otherwise the operation's own.
-//          A create that fails leaves no device.
+// Errors:  any bytes are safe to pass. EBADMSG not JSON, too deep, or too many values; EINVAL a
+//          member of the wrong kind, missing or not known to the operation; ENODEV no such device;
+//          otherwise the operation's own. A create that fails leaves no device.
 // Threads: any, several at once.
 // Proof:   request_test.cc, request_fuzz.cc.
 #pragma once

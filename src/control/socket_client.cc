@@ -2,6 +2,7 @@
 #include "control/socket_client.h"
 
 #include <fmt/format.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -37,11 +38,23 @@ std::string connect_problem(const std::string& path, int code) {
   }
 }
 
-bool is_server_trusted(const FileDescriptor& socket) {
+struct Server {
+  FileDescriptor socket;
+  pid_t process = 0;
+};
+
+// Believes nobody but root and this user. Nothing has been sent when it returns.
+InputResult<Server> connect_to_server(const std::string& path) {
+  Result<FileDescriptor> socket = connect_socket(path);
+  if (!socket) return refuse(socket.error().code, connect_problem(path, socket.error().code));
   ucred peer{};
   socklen_t peer_bytes = sizeof peer;
-  return ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0 &&
-         (peer.uid == 0 || peer.uid == ::geteuid());
+  const bool is_known =
+      ::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes) == 0;
+  if (!is_known || (peer.uid != 0 && peer.uid != ::geteuid())) {
+    return refuse(EPERM, connect_problem(path, EPERM));
+  }
+  return Server{std::move(*socket), peer.pid};
 }
 
 bool is_answer(const nlohmann::json& answer) {
@@ -56,10 +69,9 @@ bool is_answer(const nlohmann::json& answer) {
 }  // namespace
 
 InputResult<nlohmann::json> call_server(const std::string& path, const nlohmann::json& request) {
-  Result<FileDescriptor> socket = connect_socket(path);
-  if (!socket) return refuse(socket.error().code, connect_problem(path, socket.error().code));
-  if (!is_server_trusted(*socket)) return refuse(EPERM, connect_problem(path, EPERM));
-  LineChannel channel(std::move(*socket), kMostAnswerBytes);
+  InputResult<Server> server = connect_to_server(path);
+  if (!server) return tl::unexpected<InputError>(server.error());
+  LineChannel channel(std::move(server->socket), kMostAnswerBytes);
   const std::string line = request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   // A server that refuses the connection answers and closes without reading; its words come first.
   const Result<void> sent = channel.send(line, kPatience);
@@ -74,6 +86,19 @@ InputResult<nlohmann::json> call_server(const std::string& path, const nlohmann:
     return refuse(EBADMSG, fmt::format("what answers at {} is not a uzram server", path));
   }
   return std::move(*answer);
+}
+
+InputResult<FileDescriptor> open_server_process(const std::string& path) {
+  const InputResult<Server> server = connect_to_server(path);
+  if (!server) return tl::unexpected<InputError>(server.error());
+  // The wrapper of the system call came later than Debian 12's C library.
+  FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, server->process, 0U)));
+  if (!process.is_open()) {
+    return refuse(errno,
+                  fmt::format("the process of the server at {} cannot be seen from here ({})", path,
+                              errno_name(errno)));
+  }
+  return process;
 }
 
 }  // namespace uzram

@@ -13,6 +13,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "base/file_descriptor.h"
 #include "control/input_error.h"
 
 namespace uzram {
@@ -20,5 +21,9 @@ namespace uzram {
 // Returns: {"ok": true, "result": ...} or {"ok": false, "error": {...}}, as request.h has it.
 [[nodiscard]] InputResult<nlohmann::json> call_server(const std::string& path,
                                                       const nlohmann::json& request);
+
+// The process that serves at the path, as a descriptor that becomes readable when it has ended.
+// Errors: as call_server; ESRCH it cannot be seen from here.
+[[nodiscard]] InputResult<FileDescriptor> open_server_process(const std::string& path);
 
 }  // namespace uzram

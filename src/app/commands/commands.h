@@ -25,6 +25,7 @@ struct CommandLine {
 
 // `line` must outlive the parser.
 void add_serve(CLI::App& program, CommandLine& line);
+void add_stop(CLI::App& program, CommandLine& line);
 void add_create(CLI::App& program, CommandLine& line);
 void add_list(CLI::App& program, CommandLine& line);
 void add_get(CLI::App& program, CommandLine& line);

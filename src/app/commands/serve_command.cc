@@ -22,6 +22,7 @@ struct ServeWords {
   int thread_count = 0;
   int device_count = 0;
   bool has_dev_links = false;
+  bool drops_on_stop = false;
 };
 
 constexpr int kMostThreads = 256;
@@ -50,6 +51,7 @@ int run_serve(const CommandLine& line, const ServeWords& words) {
   DaemonOptions options;
   options.io_uring = *io_uring;
   options.device_count = words.device_count;
+  options.drops_on_stop = words.drops_on_stop;
   options.thread_count = static_cast<unsigned>(words.thread_count);
   if (words.has_dev_links) options.link_folder = "/dev";
   options.state_folder = words.state_folder;
@@ -101,6 +103,8 @@ void add_serve(CLI::App& program, CommandLine& line) {
       ->type_name("WHEN");
   command->add_flag("--dev-links", words->has_dev_links,
                     "also name disks /dev/zramN, where that name is free");
+  command->add_flag("--stop-drops-data", words->drops_on_stop,
+                    "end at SIGTERM although disks hold pages; for service managers");
   command->footer("Example: uzram serve");
   command->callback(
       [&line, words] { line.run = [&line, words] { return run_serve(line, *words); }; });

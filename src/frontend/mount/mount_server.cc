@@ -94,7 +94,13 @@ bool run_fusermount(const std::vector<const char*>& words) {
   for (const char* const word : words) argv.push_back(const_cast<char*>(word));
   argv.push_back(nullptr);
   pid_t child = 0;
-  if (::posix_spawnp(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0) return false;
+  // Where libfuse looks first; neither the caller's PATH nor the rest of its environment counts.
+  std::string search = "PATH=/usr/bin:/bin";
+  const std::array<char*, 2> environment{search.data(), nullptr};
+  if (::posix_spawn(&child, "/usr/bin/fusermount3", nullptr, nullptr, argv.data(),
+                    environment.data()) != 0) {
+    return false;
+  }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
