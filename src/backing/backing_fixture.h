@@ -89,7 +89,6 @@ class SpaceUser final : public BackingListener {
   [[nodiscard]] const RecordMemory& records() const { return records_; }
   void set_key(const BackingKey& key) { key_ = key; }
   void set_encrypt(bool encrypt) { encrypt_ = encrypt; }
-  void set_verify(bool verify) { verify_ = verify; }
 
   // The process is gone, its arena is not. Objects are not adopted.
   void reopen() {
@@ -101,7 +100,7 @@ class SpaceUser final : public BackingListener {
     space_.reset();
   }
   void open() {
-    BackingSpaceConfig config{key_, records_.bytes(), encrypt_, verify_};
+    BackingSpaceConfig config{key_, records_.bytes(), encrypt_};
     auto space = BackingSpace::create(make_store_(), config);
     ASSERT_TRUE(space.has_value()) << space.error().code;
     space_ = std::move(*space);
@@ -187,7 +186,6 @@ class SpaceUser final : public BackingListener {
   const RecordMemory records_;
   BackingKey key_;
   bool encrypt_ = true;
-  bool verify_ = true;
   std::unique_ptr<BackingSpace> space_;
   std::unique_ptr<BackingWriter> writer_;
   std::vector<Object> waiting_;

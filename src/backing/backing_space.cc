@@ -58,7 +58,6 @@ BackingSpace::BackingSpace(std::unique_ptr<BackingStore> store, const BackingSpa
                            std::unique_ptr<BlockMap> map, std::vector<BlockCipher> ciphers)
     : store_(std::move(store)),
       records_(config.block_records, map->block_count()),
-      verifies_checks_(config.verify_checks),
       hash_(choose_content_hash()),
       check_secret_(hash_.plain(config.key.data(), config.key.size())),
       map_(std::move(map)),
@@ -117,14 +116,11 @@ Result<void> BackingWindow::copy_object(BackingPosition position, MutableBytes o
   const std::byte* place =
       lease_.buffer().data() + (position.value * kPlaceStepBytes - range_.first * kBlockBytes);
   const ConstBytes object(place, out.size());
-  if (space_->verifies_checks_) {
-    const std::uint64_t check = space_->check_of(position, object);
-    if (has_own_block(object.size())) {
-      if (space_->records_.check(blocks.first) != static_cast<std::uint32_t>(check))
-        return fail(EIO);
-    } else if (std::memcmp(place + object.size(), &check, kObjectCheckBytes) != 0) {
-      return fail(EIO);
-    }
+  const std::uint64_t check = space_->check_of(position, object);
+  if (has_own_block(object.size())) {
+    if (space_->records_.check(blocks.first) != static_cast<std::uint32_t>(check)) return fail(EIO);
+  } else if (std::memcmp(place + object.size(), &check, kObjectCheckBytes) != 0) {
+    return fail(EIO);
   }
   std::memcpy(out.data(), object.data(), object.size());
   return {};

@@ -45,7 +45,6 @@ struct BackingSpaceConfig {
   // outlives the space.
   MutableBytes block_records;
   bool encrypt = true;
-  bool verify_checks = true;
 };
 
 struct BackingCounters {
@@ -151,7 +150,6 @@ class BackingSpace {
   // constant after construction
   const std::unique_ptr<BackingStore> store_;
   const BlockRecords records_;
-  const bool verifies_checks_;
   const ContentHash hash_;
   const std::uint64_t check_secret_;     // Derived from the key.
   const std::unique_ptr<BlockMap> map_;  // Synchronizes itself.

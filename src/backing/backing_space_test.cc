@@ -291,16 +291,6 @@ TEST_P(BackingContent, OfTheSameBytesLooksDifferentEachTime) {
   EXPECT_EQ(disk_.holds(ConstBytes(object).first(64)), !GetParam());
 }
 
-TEST_P(BackingContent, PassesUncheckedWhenChecksAreOff) {
-  user_.set_verify(false);
-  come_back();
-  const auto& object = user_.objects()[1];
-  disk_.bytes()[object.position.value * kPlaceStepBytes] ^= std::byte{4};
-  std::vector<std::byte> out(object.bytes);
-  ASSERT_TRUE(user_.space().read(object.position, out).has_value());
-  EXPECT_NE(out, object_of(object.bytes, object.seed));
-}
-
 TEST_P(BackingContent, OutsideTheStoreIsAnErrorAndNoMore) {
   std::vector<std::byte> out(700);
   EXPECT_EQ(user_.space().read({kBlocks * kStepsPerBlock - 1}, out).error().code, EIO);

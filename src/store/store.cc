@@ -65,7 +65,6 @@ Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::uniqu
     BackingSpaceConfig space{config.backing.key,
                              {arena->base() + layout.records_offset, layout.records_bytes}};
     space.encrypt = config.backing.encrypts;
-    space.verify_checks = config.has_page_checks;
     auto made = BackingSpace::create(std::move(backing), space);
     if (!made) return tl::unexpected(made.error());
     parts.backing = std::move(*made);

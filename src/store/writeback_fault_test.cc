@@ -5,7 +5,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <string_view>
 #include <thread>
+#include <tuple>
 
 #include "backing/backing_store_rows.h"
 #include "store/writeback_fixture.h"
@@ -193,6 +195,51 @@ TEST_F(WritebackFault, FailsEveryPageOfADamagedCluster) {
   store_->pool().set_limit_pages(0);
   for (std::uint64_t page = 8; page < 16; ++page) write(page, page_of(PageKind::Text, 3 * page));
   expect_content();
+}
+
+// Pages that were changed where they lie outside, of every form: singles and clusters, packed and
+// raw, encrypted and not, with checks in memory and without.
+class TamperedPages : public WritebackFault,
+                      public testing::WithParamInterface<std::tuple<bool, bool, const char*>> {
+ protected:
+  static constexpr std::uint64_t kPages = 2000;
+
+  void make_and_write_back() {
+    const auto& [has_page_checks, encrypts, form] = GetParam();
+    StoreConfig config = config_of("lz4", "zstd", kPages);
+    config.has_page_checks = has_page_checks;
+    config.backing.encrypts = encrypts;
+    make_backed(config);
+    const bool is_raw = std::string_view(form) == "raw";
+    write_pages(0, kPages, is_raw ? PageKind::Random : PageKind::Text);
+    if (std::string_view(form) == "clusters") cluster_pages(8);
+    ASSERT_EQ(write_back_all().error, 0);
+    ASSERT_EQ(pages_away().size(), kPages);
+  }
+  // A bit in every 128 bytes.
+  void tamper() {
+    for (std::size_t at = 5; at < disk_->bytes().size(); at += 128)
+      disk_->bytes()[at] ^= std::byte{1} << (at / 128 % 8);
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Forms, TamperedPages,
+                         testing::Combine(testing::Bool(), testing::Bool(),
+                                          testing::Values("raw", "packed", "clusters")));
+
+TEST_P(TamperedPages, NeverReadAsOtherBytes) {
+  make_and_write_back();
+  tamper();
+  std::uint64_t wrong = 0;
+  std::uint64_t failed = 0;
+  for (std::uint64_t page = 0; page < kPages; ++page) {
+    Page out;
+    const int error = code_of(store_->read({page}, out));
+    failed += error == EIO ? 1 : 0;
+    wrong += error == 0 && out != mirror_[page] ? 1 : 0;
+  }
+  EXPECT_EQ(wrong, 0U);
+  EXPECT_GT(failed, kPages * 9 / 10);
 }
 
 // --- a store that stalls -------------------------------------------------------------------------
