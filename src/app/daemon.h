@@ -51,6 +51,11 @@ class Daemon : public Operations {
   std::vector<std::string> try_stop();
 
  private:
+  // Who uses its disk, devices whose backing store it is first.
+  [[nodiscard]] std::vector<std::string> users_of(const Device& device) const;
+  // Returns: what could not be removed, and why.
+  std::vector<std::string> remove_in_order(std::vector<std::shared_ptr<Device>> left);
+
   explicit Daemon(const DaemonOptions& options) : swap_(options.is_io_flusher) {}
 
   std::unique_ptr<FuseAttachment> attachment_;
