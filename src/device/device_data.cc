@@ -55,14 +55,15 @@ Result<void> with_room(Overflow& overflow, Work work) {
   return done;
 }
 
-// Page by page when there is no room for all: each may need the room of the one before.
+// Page by page where the limit may forbid one: to try all of them again would write again what is
+// there, and exceed the limit meanwhile.
 Result<void> write_whole_pages(Store& store, Overflow& overflow, PageIndex first,
                                ConstBytes pages) {
-  Result<void> done = store.write(first, pages);
-  if (done || done.error().code != ENOSPC) return done;
+  if (store.backing() == nullptr || store.pool().limit_pages() == 0)
+    return store.write(first, pages);
   for (std::size_t offset = 0; offset < pages.size(); offset += kPageBytes) {
     const PageIndex page{first.value + offset / kPageBytes};
-    done =
+    const Result<void> done =
         with_room(overflow, [&] { return store.write(page, pages.subspan(offset, kPageBytes)); });
     if (!done) return done;
   }
