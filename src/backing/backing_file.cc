@@ -25,6 +25,14 @@ FileDescriptor open_at_best(const char* path, int flags) {
   return descriptor;
 }
 
+// Somebody has set the space aside: giving blocks back would let others take it.
+bool has_its_space(const struct stat& status) {
+  constexpr std::uint64_t kStatBlockBytes = 512;
+  return S_ISREG(status.st_mode) &&
+         static_cast<std::uint64_t>(status.st_blocks) * kStatBlockBytes >=
+             static_cast<std::uint64_t>(status.st_size);
+}
+
 Result<std::uint64_t> size_of(int descriptor, const struct stat& status) {
   if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
   std::uint64_t bytes = 0;
@@ -94,7 +102,7 @@ Result<BackingFile> adopt_open_file(FileDescriptor descriptor) {
   if (*bytes < kBlockBytes) return fail(EINVAL);
   const Result<void> checked = drop_direct_unless_it_works(descriptor.get());
   if (!checked) return fail(checked.error().code);
-  return BackingFile{std::move(descriptor), *bytes / kBlockBytes};
+  return BackingFile{std::move(descriptor), *bytes / kBlockBytes, has_its_space(status)};
 }
 
 }  // namespace uzram

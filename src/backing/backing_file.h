@@ -21,6 +21,7 @@ namespace uzram {
 struct BackingFile {
   FileDescriptor descriptor;
   std::uint64_t block_count = 0;
+  bool is_set_aside = false;  // A file that has all its blocks: they stay its own.
 };
 
 // Errors: EBUSY also for a regular file that a loop device, swap, another store or a program that

@@ -15,9 +15,12 @@ namespace {
 
 // What the threads use; a thread that is left behind keeps it.
 struct Shared {
-  Shared(FileDescriptor descriptor, std::size_t request_count)
-      : file(std::move(descriptor)), board(request_count) {}
+  Shared(BackingFile opened, std::size_t request_count)
+      : file(std::move(opened.descriptor)),
+        keeps_space(opened.is_set_aside),
+        board(request_count) {}
   const FileDescriptor file;
+  const bool keeps_space;  // Freed blocks stay the file's.
   RequestBoard board;
 };
 
@@ -40,8 +43,9 @@ int transfer(int file, const RequestBoard::Job& job) {
   return 0;
 }
 
-int discard(int file, BlockRange range) {
-  while (::fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+int discard(const Shared& shared, BlockRange range) {
+  if (shared.keeps_space) return 0;
+  while (::fallocate(shared.file.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                      static_cast<off_t>(range.first * kBlockBytes),
                      static_cast<off_t>(range.count * kBlockBytes)) != 0) {
     if (errno != EINTR) return errno;
@@ -52,7 +56,7 @@ int discard(int file, BlockRange range) {
 void serve(const std::shared_ptr<Shared>& shared, std::size_t index) {
   while (const std::optional<RequestBoard::Job> job = shared->board.wait_for_job(index)) {
     const int error = job->kind == BackingRequest::Kind::Discard
-                          ? discard(shared->file.get(), job->range)
+                          ? discard(*shared, job->range)
                           : transfer(shared->file.get(), *job);
     shared->board.complete(index, error, false);
   }
@@ -63,7 +67,7 @@ class ThreadedStore final : public BackingStore {
   // Errors: std::bad_alloc, std::system_error.
   ThreadedStore(BackingFile file, const BackingOptions& options)
       : BackingStore(file.block_count, options),
-        shared_(std::make_shared<Shared>(std::move(file.descriptor), requests().size())) {
+        shared_(std::make_shared<Shared>(std::move(file), requests().size())) {
     try {
       while (threads_.size() < requests().size())
         threads_.emplace_back(serve, shared_, threads_.size());

@@ -25,7 +25,10 @@ class UringStore final : public BackingStore {
 
   // Errors: as io_uring_setup(2); ENOSYS when it lacks what is needed.
   Result<void> make_rings();
-  void take_file(FileDescriptor file) { file_ = std::move(file); }
+  void take_file(BackingFile& file) {
+    file_ = std::move(file.descriptor);
+    keeps_space_ = file.is_set_aside;
+  }
 
   [[nodiscard]] const char* kind() const override { return "io_uring"; }
   [[nodiscard]] int descriptor() const override { return file_.get(); }
@@ -47,7 +50,8 @@ class UringStore final : public BackingStore {
   bool advance(BackingRequest& request, Ring& ring, int answer);
 
   FileDescriptor file_;
-  std::vector<Ring> rings_;  // By request.
+  bool keeps_space_ = false;  // Freed blocks stay the file's.
+  std::vector<Ring> rings_;   // By request.
 };
 
 UringStore::~UringStore() {
@@ -90,6 +94,10 @@ void UringStore::push(const BackingRequest& request, Ring& ring) {
                           static_cast<unsigned>(request.bytes() - ring.done_bytes), offset);
       break;
     case BackingRequest::Kind::Discard:
+      if (keeps_space_) {
+        io_uring_prep_nop(entry);
+        break;
+      }
       io_uring_prep_fallocate(entry, file_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                               static_cast<off_t>(offset), static_cast<off_t>(request.bytes()));
       break;
@@ -157,7 +165,7 @@ Result<std::unique_ptr<BackingStore>> make_uring_store(BackingFile& file,
     auto store = std::make_unique<UringStore>(file.block_count, options);
     const Result<void> made = store->make_rings();
     if (!made) return fail(made.error().code);
-    store->take_file(std::move(file.descriptor));
+    store->take_file(file);
     return store;
   } catch (const std::bad_alloc&) {
     return fail(ENOMEM);

@@ -45,6 +45,31 @@ Result<void> over_pages(WorkerPool& workers, PageIndex first, Bytes pages, Work 
   return {};
 }
 
+// Calls work() until it does not fail for want of memory that the backing store could give.
+template <typename Work>
+Result<void> with_room(Overflow& overflow, Work work) {
+  Result<void> done = work();
+  if (done || done.error().code != ENOSPC) return done;
+  const Overflow::Clock::time_point until = overflow.last_moment();
+  while (!done && done.error().code == ENOSPC && overflow.make_room(until)) done = work();
+  return done;
+}
+
+// Page by page where the limit may forbid one: to try all of them again would write again what is
+// there, and exceed the limit meanwhile.
+Result<void> write_whole_pages(Store& store, Overflow& overflow, PageIndex first,
+                               ConstBytes pages) {
+  if (store.backing() == nullptr || store.pool().limit_pages() == 0)
+    return store.write(first, pages);
+  for (std::size_t offset = 0; offset < pages.size(); offset += kPageBytes) {
+    const PageIndex page{first.value + offset / kPageBytes};
+    const Result<void> done =
+        with_room(overflow, [&] { return store.write(page, pages.subspan(offset, kPageBytes)); });
+    if (!done) return done;
+  }
+  return {};
+}
+
 // A byte range cut at page borders: a part of a page, whole pages, a part of a page.
 struct Cut {
   Cut(std::uint64_t offset, std::uint64_t bytes)
@@ -195,18 +220,22 @@ Result<void> Device::write_range(std::uint64_t offset, ConstBytes data) {
   Store& store = *running_->store;
   const Cut cut(offset, data.size());
   if (cut.head_bytes != 0) {
-    const Result<void> head =
-        store.write_part(cut.head_page, offset % kPageBytes, data.first(cut.head_bytes));
+    const Result<void> head = with_room(running_->overflow, [&] {
+      return store.write_part(cut.head_page, offset % kPageBytes, data.first(cut.head_bytes));
+    });
     if (!head) return head;
   }
   if (cut.middle_bytes != 0) {
     const Result<void> middle = over_pages(
         running_->workers, cut.middle_page, data.subspan(cut.head_bytes, cut.middle_bytes),
-        [&store](PageIndex first, ConstBytes pages) { return store.write(first, pages); });
+        [&](PageIndex first, ConstBytes pages) {
+          return write_whole_pages(store, running_->overflow, first, pages);
+        });
     if (!middle) return middle;
   }
   if (cut.tail_bytes == 0) return {};
-  return store.write_part(cut.tail_page, 0, data.last(cut.tail_bytes));
+  return with_room(running_->overflow,
+                   [&] { return store.write_part(cut.tail_page, 0, data.last(cut.tail_bytes)); });
 }
 
 Result<void> Device::write(std::uint64_t offset, ConstBytes data) {
@@ -240,14 +269,16 @@ Result<void> Device::zero_range(std::uint64_t offset, std::uint64_t bytes) {
   const Cut cut(offset, bytes);
   const ConstBytes zeros(kZeros);
   if (cut.head_bytes != 0) {
-    const Result<void> head =
-        store.write_part(cut.head_page, offset % kPageBytes, zeros.first(cut.head_bytes));
+    const Result<void> head = with_room(running_->overflow, [&] {
+      return store.write_part(cut.head_page, offset % kPageBytes, zeros.first(cut.head_bytes));
+    });
     if (!head) return head;
   }
   store.free(cut.middle_page, cut.middle_bytes / kPageBytes);
   counters_->freed_pages.fetch_add(cut.middle_bytes / kPageBytes, std::memory_order_relaxed);
   if (cut.tail_bytes == 0) return {};
-  return store.write_part(cut.tail_page, 0, zeros.first(cut.tail_bytes));
+  return with_room(running_->overflow,
+                   [&] { return store.write_part(cut.tail_page, 0, zeros.first(cut.tail_bytes)); });
 }
 
 Result<void> Device::write_zeroes(std::uint64_t offset, std::uint64_t bytes) {

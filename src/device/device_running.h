@@ -9,6 +9,7 @@
 
 #include "device/device.h"
 #include "device/maintenance.h"
+#include "device/overflow.h"
 #include "device/policy_thread.h"
 #include "device/worker_pool.h"
 #include "store/store.h"
@@ -37,12 +38,14 @@ struct Device::Running {
         workers(helper_count),
         maintenance(*store),
         policy_door(device, maintenance),
+        overflow(*store, policy_door, maintenance),
         policy(*store, policy_door) {}
   std::unique_ptr<Store> store;
   std::unique_ptr<ClusterWriter> cluster_writer;  // Null: none.
   WorkerPool workers;
   Maintenance maintenance;  // Its thread ends before the store does.
   PolicyDoor policy_door;
+  Overflow overflow;    // Its thread ends before what it uses.
   PolicyThread policy;  // Last: it uses everything above.
 };
 

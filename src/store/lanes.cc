@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "codec/dictionary_cost.h"
 
 namespace uzram {
 
@@ -60,15 +61,19 @@ Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_p
 Result<Lanes> make_lanes(const StoreConfig& config, std::size_t lane_count,
                          std::vector<std::unique_ptr<Codec>>& codecs) {
   codecs.resize(kAlgorithmCount);
+  Lanes lanes;
   for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
     const CodecChoice& choice = config.codecs[i];
     if (choice.info == nullptr) continue;
     auto codec = choice.info->make(choice.params);
     if (!codec) return tl::unexpected(codec.error());
     codecs[i] = std::move(*codec);
+    // Once for the contexts, and once in the arena's header, for who takes over.
+    if (choice.params.dictionary != nullptr)
+      lanes.bytes +=
+          dictionary_bytes(*choice.info, choice.params) + choice.params.dictionary->size();
   }
   if (codecs[0] == nullptr) return fail(EINVAL);
-  Lanes lanes;
   for (std::size_t i = 0; i < lane_count; ++i) {
     if (const Result<void> added = add_lane(config, codecs, lanes); !added)
       return tl::unexpected(added.error());
