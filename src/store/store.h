@@ -248,6 +248,9 @@ class Store {
   // larger of this and a 512th of the limit.
   static constexpr std::uint64_t kLeastExcessPages = 64;
   [[nodiscard]] bool is_far_above_limit() const;
+  [[nodiscard]] std::uint64_t waste_pages() const;
+  // What compaction last left of it. Relaxed: a hint when to try again.
+  std::atomic<std::uint64_t> least_waste_{0};
   Result<void> write_page(WriteLane& lane, PageIndex page, PageView content);
   // What a page shall say, not yet published: shared content, or an object of its own, whose tag is
   // for the index then.

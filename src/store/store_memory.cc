@@ -113,13 +113,24 @@ bool Store::is_far_above_limit() const {
   const std::uint64_t used = pool_->resident_pages();
   if (used <= limit + allowed) return false;
   // Far above because the limit was lowered: only waste can go.
-  return used > pool_->tight_pages() + allowed;
+  return waste_pages() > least_waste_.load(std::memory_order_relaxed) + allowed;
+}
+
+std::uint64_t Store::waste_pages() const {
+  const std::uint64_t tight = pool_->tight_pages();
+  const std::uint64_t used = pool_->resident_pages();
+  return used > tight ? used - tight : 0;
 }
 
 bool Store::needs_room() const { return pool_->reserve_is_short() || is_far_above_limit(); }
 
 void Store::make_room() {
-  if (is_far_above_limit()) compact();
+  if (is_far_above_limit()) {
+    compact();
+    least_waste_.store(waste_pages(), std::memory_order_relaxed);
+  } else if (least_waste_.load(std::memory_order_relaxed) > waste_pages()) {
+    least_waste_.store(0, std::memory_order_relaxed);
+  }
   if (!pool_->reserve_is_low()) return;
   pool_->restock(Pool::Grip::Soft);
   if (pool_->reserve_is_low()) compact();
