@@ -43,7 +43,7 @@ InputResult<void> store_compact(Device& device, std::string_view) {
 }
 
 InputResult<std::string> show_mem_reserve(const Device& device) {
-  return fmt::format("{}\n", device.stats().reserved_bytes);
+  return fmt::format("{}\n", device.stats().reserve_left_bytes);
 }
 
 InputResult<void> store_mem_reserve(Device& device, std::string_view text) {

@@ -45,6 +45,7 @@ constexpr std::array kFields{
     StatField{"pool_metadata_bytes", &DeviceStats::pool_metadata_bytes},
     StatField{"context_bytes", &DeviceStats::context_bytes},
     StatField{"reserved_bytes", &DeviceStats::reserved_bytes},
+    StatField{"reserve_left_bytes", &DeviceStats::reserve_left_bytes},
     StatField{"backing_bytes", &DeviceStats::backing_bytes},
 };
 // A number that is added to DeviceStats needs its row here.

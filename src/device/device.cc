@@ -295,6 +295,7 @@ DeviceStats Device::stats() const {
   if (running_->cluster_writer != nullptr)
     stats.context_bytes += running_->cluster_writer->memory_bytes();
   stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
+  stats.reserve_left_bytes = pool.reserve_left() * kPageBytes;
   const DedupStats dedup = store.dedup_stats();
   stats.dup_data_bytes = dedup.saved_bytes;
   stats.meta_data_bytes = dedup.metadata_bytes;

@@ -243,7 +243,9 @@ Result<void> Device::write(std::uint64_t offset, ConstBytes data) {
   if (!ticket) return fail(EINVAL);
   if (const Result<void> inside = check_range(offset, data.size()); !inside) return inside;
   const CountedRequest counted(*counters_, RequestKind::Write, data.size());
+  if (running_->store->needs_room()) running_->maintenance.wait_for_room();
   const Result<void> done = write_range(offset, data);
+  if (running_->store->needs_room_soon()) running_->maintenance.hurry();
   running_->maintenance.poke();
   if (!done) counters_->failed_writes.fetch_add(1, std::memory_order_relaxed);
   return done;

@@ -56,6 +56,7 @@ struct DeviceStats {
   std::uint64_t pool_metadata_bytes = 0;  // Span descriptors in use.
   std::uint64_t context_bytes = 0;        // Codec contexts and scratch buffers of all lanes.
   std::uint64_t reserved_bytes = 0;       // Pool memory touched ahead of need (swap).
+  std::uint64_t reserve_left_bytes = 0;   // Of these, what writes may use without new memory.
   std::uint64_t backing_bytes = 0;        // Buffers and tables for the backing store.
   [[nodiscard]] std::uint64_t total_bytes() const {
     return mem_used_bytes + table_bytes + pool_metadata_bytes + context_bytes + reserved_bytes +

@@ -11,6 +11,9 @@ namespace {
 // Long enough that a round finds much to do at once, short enough that freed memory is soon free.
 constexpr std::chrono::milliseconds kPause{100};
 
+// A round takes less, but for one that packs clusters, or on a machine with other work.
+constexpr std::chrono::milliseconds kMostWait{500};
+
 // Blocks of the backing store that a round at rest may give back.
 constexpr std::uint64_t kMostDiscards = 65536;
 
@@ -46,6 +49,25 @@ void Maintenance::wake() {
   changed_.notify_all();
 }
 
+void Maintenance::hurry() {
+  if (is_urgent_.exchange(true, std::memory_order_relaxed)) return;
+  MutexLock lock(mutex_);
+  is_due_.store(true, std::memory_order_relaxed);
+  changed_.notify_all();
+}
+
+void Maintenance::wait_for_room() {
+  const auto end = std::chrono::steady_clock::now() + kMostWait;
+  hurry();
+  MutexLock lock(mutex_);
+  const std::uint64_t seen = rounds_;
+  while (!is_ending_ && rounds_ == seen && store_.needs_room()) {
+    const auto left = end - std::chrono::steady_clock::now();
+    if (left <= left.zero()) return;
+    room_made_.wait_for(mutex_, left);
+  }
+}
+
 void Maintenance::maintain(bool is_busy) {
   if (!is_busy) {
     if (has_many_dead_members(store_)) {
@@ -77,8 +99,9 @@ void Maintenance::work() {
       changed_.wait(mutex_);
       continue;
     }
-    changed_.wait_for(mutex_, kPause);
+    if (!is_urgent_.load(std::memory_order_relaxed)) changed_.wait_for(mutex_, kPause);
     if (is_ending_) return;
+    is_urgent_.store(false, std::memory_order_relaxed);
     const bool was_due = is_due_.exchange(false, std::memory_order_relaxed);
     mutex_.unlock();
     {
@@ -86,6 +109,8 @@ void Maintenance::work() {
       maintain(was_due);
     }
     mutex_.lock();
+    ++rounds_;
+    room_made_.notify_all();
     is_tidy = !was_due;
   }
 }

@@ -31,6 +31,11 @@ class Maintenance {
     if (!is_due_.load(std::memory_order_relaxed)) wake();
   }
 
+  // Has the thread make room at once, and does not wait.
+  void hurry();
+  // Waits until room was made, or for so long that the write had better go on without.
+  void wait_for_room();
+
   // Gives back at once what a request has freed, so that whoever asks next finds the memory free.
   void settle();
 
@@ -49,7 +54,10 @@ class Maintenance {
   Mutex round_mutex_;
   Mutex mutex_;
   ConditionVariable changed_;
+  ConditionVariable room_made_;
   bool is_ending_ UZ_GUARDED_BY(mutex_) = false;
+  std::atomic<bool> is_urgent_{false};  // Relaxed: a hint, too.
+  std::uint64_t rounds_ UZ_GUARDED_BY(mutex_) = 0;
   std::thread thread_;  // Last: it uses everything above.
 };
 

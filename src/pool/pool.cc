@@ -75,32 +75,42 @@ void Pool::take_from_list(ClassState& state, std::uint32_t index) {
   span.list = kNoList;
 }
 
-std::uint32_t Pool::span_with_room(ClassState& state, std::size_t class_index) {
+std::uint32_t Pool::span_with_room(ClassState& state, std::size_t class_index, Growth growth) {
   for (std::size_t list = kListCount; list-- > 0;) {
     if (state.lists[list] != kNoSpan) return state.lists[list];
   }
-  const std::uint32_t index = take_free_span(class_index);
+  const std::uint32_t index = take_free_span(class_index, growth);
   if (index == kNoSpan) return kNoSpan;
-  spans_[index].limit = kSizeClasses[class_index].object_count;
+  spans_[index].limit = room_of(spans_[index], kSizeClasses[class_index]);
   ++state.span_count;
   put_in_right_list(state, index);
   return index;
 }
 
-std::uint32_t Pool::take_free_span(std::size_t class_index) {
-  MutexLock lock(free_mutex_);
+std::uint32_t Pool::find_free_span(std::size_t class_index, Growth growth) {
   std::uint32_t index = reserved_list_;
   if (index != kNoSpan && class_index != 0) {
     reserved_list_ = spans_[index].next;
-  } else if (free_list_ != kNoSpan) {
-    index = free_list_;
-    free_list_ = spans_[index].next;
-  } else if (touched_spans_ < span_capacity_) {
-    index = touched_spans_++;
-    new (&spans_[index]) Span();
-  } else {
-    return kNoSpan;
+    stock_spans_.fetch_sub(1, std::memory_order_relaxed);
+    return index;
   }
+  index = free_list_;
+  if (index != kNoSpan) {
+    const bool is_usable = spans_[index].is_reserved && (spans_[index].resident_pages & 1) != 0;
+    if (growth == Growth::No && !is_usable) return kNoSpan;
+    free_list_ = spans_[index].next;
+    return index;
+  }
+  if (growth == Growth::No || touched_spans_ == span_capacity_) return kNoSpan;
+  index = touched_spans_++;
+  new (&spans_[index]) Span();
+  return index;
+}
+
+std::uint32_t Pool::take_free_span(std::size_t class_index, Growth growth) {
+  MutexLock lock(free_mutex_);
+  const std::uint32_t index = find_free_span(class_index, growth);
+  if (index == kNoSpan) return kNoSpan;
   Span& span = spans_[index];
   span.next = kNoSpan;
   span.is_free_listed = false;
@@ -120,7 +130,10 @@ void Pool::list_free_span(std::uint32_t index) {
   UZ_DCHECK(span.used_count == 0 && span.list == kNoList);
   span.class_index.store(0, std::memory_order_relaxed);
   span.is_free_listed = true;
-  std::uint32_t& list = span.is_reserved ? reserved_list_ : free_list_;
+  // One that was squeezed waits there to be filled again.
+  const bool is_whole = span.is_reserved && span.resident_pages == ~std::uint64_t{0};
+  if (is_whole) stock_spans_.fetch_add(1, std::memory_order_relaxed);
+  std::uint32_t& list = is_whole ? reserved_list_ : free_list_;
   span.next = list;
   list = index;
 }
@@ -184,18 +197,21 @@ void Pool::make_dead(Span& span, std::uint64_t pages) {
 Result<Handle> Pool::allocate(std::size_t bytes, LimitRule rule) {
   UZ_DCHECK(bytes >= 1 && bytes <= kPageBytes);
   const std::size_t class_index = class_index_for(bytes);
-  Result<Handle> handle = allocate_in_class(class_index, rule);
+  const Growth growth = is_reserve_kept() ? Growth::No : Growth::Yes;
+  Result<Handle> handle = allocate_in_class(class_index, rule, growth);
+  if (handle) return handle;
+  if (handle.error().code == EAGAIN) handle = allocate_beyond_stock(class_index, rule);
   if (handle || handle.error().code != ENOSPC || empty_pages() == 0) return handle;
   // At the limit: pages that are merely kept for later are better given to this object.
   trim(0);
-  return allocate_in_class(class_index, rule);
+  return allocate_in_class(class_index, rule, Growth::Yes);
 }
 
-Result<Handle> Pool::allocate_in_class(std::size_t class_index, LimitRule rule) {
+Result<Handle> Pool::allocate_in_class(std::size_t class_index, LimitRule rule, Growth growth) {
   ClassState& state = classes_[class_index];
   MutexLock lock(state.mutex);
-  const std::uint32_t index = span_with_room(state, class_index);
-  if (index == kNoSpan) return fail(ENOMEM);
+  const std::uint32_t index = span_with_room(state, class_index, growth);
+  if (index == kNoSpan) return fail(growth == Growth::No ? EAGAIN : ENOMEM);
   Span& span = spans_[index];
   const std::size_t object = span.first_free(span.limit);
   UZ_CHECK(object < span.limit);

@@ -15,7 +15,7 @@
 //          resident.
 // Laws:    2, 5, 6, 8.
 // Proof:   pool_test.cc, pool_memory_test.cc, pool_compaction_test.cc, pool_model_test.cc,
-//          pool_thread_test.cc.
+//          pool_reserve_test.cc, pool_thread_test.cc. pool_reserve_test.cc.
 #pragma once
 
 #include <array>
@@ -101,13 +101,31 @@ class Pool {
   }
   // Gives empty pages back until at most `keep_pages` are left. Returns: the pages given back.
   std::uint64_t trim(std::uint64_t keep_pages);
-  // Keeps at least `pages` resident ahead of need: until they are used up, allocate takes no new
-  // memory. A span's pages serve one class at a time, so count on half a span for each class in use
-  // that no other can take. 0 ends it and gives them back. Errors: ENOMEM, and nothing is kept.
-  Result<void> reserve(std::uint64_t pages);
+
+  // --- reserve (pool_reserve.cc)
+  // Makes `pages` usable ahead of need, beside what is used now, and touches `headroom` more: a
+  // span's pages serve one class at a time, and the headroom is what all classes together may have
+  // taken and not used. Until the pages are used up allocate takes no new memory, as long as
+  // restock and compaction are called when reserve_is_low says so. 0 ends it and gives everything
+  // back. Errors: ENOMEM, and nothing is kept.
+  Result<void> reserve(std::uint64_t pages, std::uint64_t headroom = 0);
+  // Resident pages that no object touches, in reserved spans.
   [[nodiscard]] std::uint64_t reserved_pages() const {
     return reserved_pages_.load(std::memory_order_relaxed);
   }
+  // What objects of any class may still take without new memory.
+  [[nodiscard]] std::uint64_t reserve_left() const;
+  // Classes hold so many pages that they do not use that few whole spans are left for others.
+  // `is_short`: so few that a write had better wait. False again after restocked said that no more
+  // is to be had, until more has come together.
+  [[nodiscard]] bool reserve_is_low() const { return lacks_stock(2); }
+  [[nodiscard]] bool reserve_is_short() const { return lacks_stock(8); }
+  // What classes hold and cannot use goes to whole spans for any class: as many pages are given
+  // back as are touched. Unused ends of spans always; Hard takes what lies behind the last object
+  // of a span too.
+  enum class Grip { Soft, Hard };
+  void restock(Grip grip);
+  void note_restocked();
   // Span descriptions in use.
   [[nodiscard]] std::uint64_t metadata_bytes() const;
   // Pages that the live objects would need if each class were packed tightly: what compaction can
@@ -168,16 +186,21 @@ class Pool {
   [[nodiscard]] Handle handle_of(Place place, std::size_t class_index) const;
   void put_in_right_list(ClassState& state, std::uint32_t index) UZ_REQUIRES(state.mutex);
   void take_from_list(ClassState& state, std::uint32_t index) UZ_REQUIRES(state.mutex);
-  [[nodiscard]] std::uint32_t span_with_room(ClassState& state, std::size_t class_index)
-      UZ_REQUIRES(state.mutex);
-  Result<Handle> allocate_in_class(std::size_t class_index, LimitRule rule);
+  // Whether an allocation may take a span that is not resident while there is a reserve.
+  enum class Growth { No, Yes };
+  [[nodiscard]] std::uint32_t span_with_room(ClassState& state, std::size_t class_index,
+                                             Growth growth) UZ_REQUIRES(state.mutex);
+  // Errors: as allocate; EAGAIN when only growth helps.
+  Result<Handle> allocate_in_class(std::size_t class_index, LimitRule rule, Growth growth);
+  Result<Handle> allocate_beyond_stock(std::size_t class_index, LimitRule rule);
   [[nodiscard]] bool try_make_live(Span& span, std::uint64_t pages, LimitRule rule);
   void make_dead(Span& span, std::uint64_t pages);
   [[nodiscard]] bool try_add_resident(std::uint64_t pages, LimitRule rule);
   void raise_resident_pages_max(std::uint64_t pages);
   // Returns: kNoSpan when all addresses are taken.
-  // The span gets that class; class 0: a span to be populated, never one that already is reserved.
-  std::uint32_t take_free_span(std::size_t class_index) UZ_EXCLUDES(free_mutex_);
+  // The span gets that class; class 0: a span to be populated, never one that already is whole.
+  std::uint32_t take_free_span(std::size_t class_index, Growth growth) UZ_EXCLUDES(free_mutex_);
+  std::uint32_t find_free_span(std::size_t class_index, Growth growth) UZ_REQUIRES(free_mutex_);
   void give_free_span(std::uint32_t index) UZ_EXCLUDES(free_mutex_);
   void list_free_span(std::uint32_t index) UZ_REQUIRES(free_mutex_);
   // Punch the dead pages of a span, at most `most_pages`. Requires: the span's mutex is held.
@@ -190,6 +213,13 @@ class Pool {
   void note_populated(Span& span, bool populated);
   void release_reserve();
   [[nodiscard]] bool try_release_span(std::uint32_t index);
+  [[nodiscard]] bool is_reserve_kept() const {
+    return promised_pages_.load(std::memory_order_relaxed) != 0;
+  }
+  [[nodiscard]] std::uint64_t stranded_pages() const;
+  [[nodiscard]] bool lacks_stock(std::uint64_t divisor) const;
+  void squeeze_span(std::uint32_t index, Grip grip) UZ_REQUIRES(reserve_mutex_);
+  [[nodiscard]] bool try_fill_span() UZ_REQUIRES(reserve_mutex_);
   // The mutex that guards spans of this class; class 0: free spans.
   [[nodiscard]] Mutex& mutex_of(std::size_t class_index) {
     return class_index == 0 ? free_mutex_ : classes_[class_index].mutex;
@@ -214,13 +244,22 @@ class Pool {
   std::atomic<std::uint64_t> resident_pages_max_{0};
   std::atomic<std::uint64_t> empty_pages_{0};
   std::atomic<std::uint64_t> reserved_pages_{0};
+  // As many may be used without new memory; 0: there is no reserve.
+  std::atomic<std::uint64_t> promised_pages_{0};
+  std::atomic<std::uint64_t> headroom_pages_{0};
+  std::atomic<std::uint64_t> stock_spans_{0};     // In reserved_list_.
+  std::atomic<std::uint64_t> spare_pages_{0};     // Given back by squeezing, to be touched again.
+  std::atomic<std::uint64_t> least_stranded_{0};  // As the last restocking left it.
   std::array<ClassState, kClassCount + 1> classes_;
+
+  // One changes what is reserved at a time; taken before a class mutex.
+  Mutex reserve_mutex_;
 
   // guarded by free_mutex_ (taken after a class mutex, never before one)
   mutable Mutex free_mutex_;
   // Given back, maybe with resident pages.
   std::uint32_t free_list_ UZ_GUARDED_BY(free_mutex_) = kNoSpan;
-  // All kSpanPages resident, ahead of need.
+  // Reserved, and all kSpanPages resident.
   std::uint32_t reserved_list_ UZ_GUARDED_BY(free_mutex_) = kNoSpan;
   // Spans from here on were never used.
   std::uint32_t touched_spans_ UZ_GUARDED_BY(free_mutex_) = 0;

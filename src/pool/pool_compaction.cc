@@ -33,12 +33,18 @@ std::uint64_t Pool::plan_class(std::size_t class_index, std::span<std::uint32_t>
     used += spans_[*it].used_count;
     live_pages += static_cast<std::uint64_t>(std::popcount(spans_[*it].live_pages));
   }
-  if (tight_pages_for(size_class, used) >= live_pages) return 0;
+  // With a reserve whole spans count: others cannot use what is free in this class's.
+  std::uint64_t room = 0;
+  auto needed_end = candidates.begin();
+  for (; room < used; ++needed_end) room += room_of(spans_[*needed_end], size_class);
+  const bool frees_span = is_reserve_kept() && needed_end != end;
+  if (tight_pages_for(size_class, used) >= live_pages && !frees_span) return 0;
   std::uint64_t moves = 0;
   std::uint64_t rest = used;  // Objects that still need a place, going from the fullest span on.
   for (auto it = candidates.begin(); it != end; ++it) {
     Span& span = spans_[*it];
-    span.limit = static_cast<std::uint16_t>(std::min<std::uint64_t>(rest, size_class.object_count));
+    span.limit =
+        static_cast<std::uint16_t>(std::min<std::uint64_t>(rest, room_of(span, size_class)));
     rest -= span.limit;
     for (std::size_t object = span.limit; object < size_class.object_count; ++object) {
       moves += span.is_used(object) ? 1 : 0;
@@ -80,7 +86,7 @@ void Pool::end_compaction() {
     ClassState& state = classes_[class_index];
     MutexLock lock(state.mutex);
     if (span.class_index.load(std::memory_order_relaxed) != class_index) continue;
-    span.limit = kSizeClasses[class_index].object_count;
+    span.limit = room_of(span, kSizeClasses[class_index]);
     put_in_right_list(state, index);
   }
 }

@@ -25,7 +25,9 @@ void Pool::check_span(const Span& span, std::size_t class_index) const {
   UZ_CHECK(span.is_free_listed == (class_index == 0));
   UZ_CHECK(live == span.live_pages);
   UZ_CHECK((span.live_pages & ~span.resident_pages) == 0);
-  UZ_CHECK(!span.is_reserved || span.resident_pages == ~std::uint64_t{0});
+  // Reserved pages are the first ones, without a gap, and nothing is placed behind them.
+  UZ_CHECK(!span.is_reserved || (span.resident_pages & (span.resident_pages + 1)) == 0);
+  UZ_CHECK(class_index == 0 || span.limit <= room_of(span, kSizeClasses[class_index]));
 }
 
 // A span is in the list of its fullness exactly when it has room.
@@ -50,15 +52,19 @@ void Pool::check_lists(const ClassState& state, std::size_t class_index,
 }
 
 void Pool::check_free_lists(std::uint64_t free_spans) const {
-  for (const bool reserved : {false, true}) {
-    const std::uint32_t head = reserved ? reserved_list_ : free_list_;
+  std::uint64_t stock_spans = 0;
+  for (const bool is_stock : {false, true}) {
+    const std::uint32_t head = is_stock ? reserved_list_ : free_list_;
     for (std::uint32_t index = head; index != kNoSpan; index = spans_[index].next) {
-      UZ_CHECK(spans_[index].is_free_listed);
-      UZ_CHECK(spans_[index].is_reserved == reserved);
+      const Span& span = spans_[index];
+      UZ_CHECK(span.is_free_listed);
+      UZ_CHECK((span.is_reserved && span.resident_pages == ~std::uint64_t{0}) == is_stock);
       UZ_CHECK(free_spans > 0);
       --free_spans;
+      stock_spans += is_stock ? 1 : 0;
     }
   }
+  UZ_CHECK(stock_spans == stock_spans_.load(std::memory_order_relaxed));
   UZ_CHECK(free_spans == 0);
 }
 
@@ -92,6 +98,7 @@ std::uint64_t Pool::check_invariants() const {
   UZ_CHECK(empty == empty_pages());
   UZ_CHECK(reserved == reserved_pages());
   UZ_CHECK(resident_pages() <= resident_pages_max());
+  UZ_CHECK(is_reserve_kept() || (reserved == 0 && spare_pages_.load() == 0));
   for (std::size_t i = 1; i <= kClassCount; ++i) {
     const ClassState& state = classes_[i];
     MutexLock lock(state.mutex);

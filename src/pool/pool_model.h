@@ -102,7 +102,11 @@ class PoolModel {
         pool_->set_limit_pages(command.pick % 3 == 0 ? command.pick % 2048 : 0);
         break;
       case Kind::Reserve:
-        reserve(command.pick % 3 == 0 ? 0 : command.pick % 1024);
+        if (command.pick % 3 == 1) {
+          restock(command.pick % 2 == 0 ? Pool::Grip::Soft : Pool::Grip::Hard);
+        } else {
+          reserve(command.pick % 3 == 0 ? 0 : command.pick % 1024);
+        }
         break;
       case Kind::Compact:
         compact(command);
@@ -230,9 +234,16 @@ class PoolModel {
     UZ_CHECK(pool_->empty_pages() == empty - given);
   }
   void reserve(std::uint64_t pages) {
-    has_reserve_ = pool_->reserve(pages).has_value() && pages != 0;
-    UZ_CHECK(!has_reserve_ || pool_->reserved_pages() >= pages);
+    has_reserve_ = pool_->reserve(pages, pages / 8).has_value() && pages != 0;
+    UZ_CHECK(!has_reserve_ || pool_->reserved_pages() >= pages + pages / 8);
+    UZ_CHECK(!has_reserve_ || pool_->reserve_left() == pages);
     UZ_CHECK(has_reserve_ || pool_->reserved_pages() == 0);
+  }
+  // Pages change their places, and no fewer are left.
+  void restock(Pool::Grip grip) {
+    const std::uint64_t left = pool_->reserve_left();
+    pool_->restock(grip);
+    UZ_CHECK(!has_reserve_ || pool_->reserve_left() >= left);
   }
 
   // Moves what stands in the way, with other commands' work in between; sometimes breaks off.
@@ -252,8 +263,10 @@ class PoolModel {
     }
     if (is_undisturbed) UZ_CHECK(moves == std::min(announced, most));
     pool_->end_compaction();
+    // A span that was squeezed ends a little before its last page.
+    const std::uint64_t ends = has_reserve_ ? kArenaBytes / kSpanBytes : 0;
     if (is_undisturbed && moves == announced)
-      UZ_CHECK(pool_->resident_pages() - pool_->empty_pages() <= pool_->tight_pages());
+      UZ_CHECK(pool_->resident_pages() - pool_->empty_pages() <= pool_->tight_pages() + ends);
   }
   bool move(std::uint64_t unit) {
     const auto from = objects_.find(unit);

@@ -33,8 +33,9 @@ struct alignas(64) Span {
   std::atomic<std::uint16_t> class_index{0};
   std::uint8_t list = kNoList;  // Which of the class's lists holds it.
   bool is_free_listed : 1 = false;
-  bool is_reserved : 1 =
-      false;  // Every page is resident ahead of need; dead pages count as reserved, not as empty.
+  // Its first pages, up to the first that is not resident, are resident ahead of need; dead ones
+  // count as reserved, not as empty. Only places in them are allocated.
+  bool is_reserved : 1 = false;
 
   [[nodiscard]] bool is_used(std::size_t object) const {
     return (used_objects[object / 64] >> (object % 64) & 1) != 0;
@@ -95,6 +96,15 @@ inline std::uint64_t dead_pages(const Span& span, const SizeClass& size_class,
     if (first > last || !span.any_used(first, last)) dead |= std::uint64_t{1} << page;
   }
   return dead;
+}
+
+// The objects that allocate may place in a span: in a reserved one, those whose pages are resident.
+inline std::uint16_t room_of(const Span& span, const SizeClass& size_class) {
+  if (!span.is_reserved) return size_class.object_count;
+  const auto pages = static_cast<std::size_t>(std::countr_one(span.resident_pages));
+  const std::size_t objects = pages * kPageBytes / size_class.object_bytes;
+  return objects < size_class.object_count ? static_cast<std::uint16_t>(objects)
+                                           : size_class.object_count;
 }
 
 // Pages that `object_count` objects need when they fill spans from the start.

@@ -103,9 +103,16 @@ class Store {
   }
 
   // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that
-  // store no more than that touch no new memory. 0 gives the pool's part back. Errors: ENOMEM, and
-  // then nothing is kept.
+  // store no more than that touch no new memory, whatever their sizes, as long as make_room is
+  // called when it is needed. 0 gives the pool's part back. Errors: ENOMEM, and then nothing is
+  // kept.
   Result<void> reserve(std::uint64_t pool_pages);
+  // Whether a write had better wait for make_room, or have it called soon: the reserve is held by
+  // other size classes, or replacements have brought the pool above its limit. Costs a few loads.
+  [[nodiscard]] bool needs_room() const;
+  [[nodiscard]] bool needs_room_soon() const { return pool_->reserve_is_low(); }
+  // Collects what classes hold without using it.
+  void make_room();
   // Moves objects together and gives emptied pages back, but for a stock of `keep_pages`.
   // Returns: the pool pages given back.
   std::uint64_t compact(std::uint64_t keep_pages = 0);
@@ -237,6 +244,13 @@ class Store {
                                              const ArenaLayout& layout, std::size_t lane_count,
                                              std::unique_ptr<BackingStore> backing);
 
+  // What replacements may add to the pool beyond its limit before they wait for compaction: the
+  // larger of this and a 512th of the limit.
+  static constexpr std::uint64_t kLeastExcessPages = 64;
+  [[nodiscard]] bool is_far_above_limit() const;
+  [[nodiscard]] std::uint64_t waste_pages() const;
+  // What compaction last left of it. Relaxed: a hint when to try again.
+  std::atomic<std::uint64_t> least_waste_{0};
   Result<void> write_page(WriteLane& lane, PageIndex page, PageView content);
   // What a page shall say, not yet published: shared content, or an object of its own, whose tag is
   // for the index then.

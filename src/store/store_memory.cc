@@ -85,13 +85,62 @@ Result<void> Store::reserve(std::uint64_t pool_pages) {
   for (std::uint64_t page = 0; page < config_.disk_pages; page += kSlotsPerTablePage)
     table_.touch({page});
   touch_access_times();
-  // Every class may hold a span whose last pages no other class can use: half a span for each, when
-  // all are in use.
-  const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);
-  return pool_->reserve(pool_pages + stranded);
+  if (dedup_ != nullptr) {
+    // A write that finds its content makes a shared slot.
+    const std::uint64_t shared_bytes =
+        (regions_.shared_end - regions_.shared_begin) * sizeof(std::uint64_t);
+    const std::uint64_t shared_offset = regions_.shared_begin * sizeof(std::uint64_t);
+    const std::uint64_t first = shared_offset / kPageBytes * kPageBytes;
+    const Result<void> table = arena_->populate(
+        layout_.table_offset + first, round_up(shared_offset + shared_bytes, kPageBytes) - first);
+    if (!table) return table;
+    for (std::uint64_t slot = regions_.shared_begin; slot < regions_.shared_end;
+         slot += kSlotsPerTablePage)
+      table_.touch({slot});
+  }
+  // An eighth more, for what classes hold without using it until it is collected: no less than half
+  // of what they can hold when all are in use, no more than that.
+  constexpr std::uint64_t kMostHeadroom = kClassCount * kSpanPages / 2;
+  const std::uint64_t headroom =
+      std::clamp(pool_pages / 8, std::min(pool_pages, kMostHeadroom / 2), kMostHeadroom);
+  return pool_->reserve(pool_pages, headroom);
+}
+
+bool Store::is_far_above_limit() const {
+  const std::uint64_t limit = pool_->limit_pages();
+  if (limit == 0) return false;
+  const std::uint64_t allowed = std::max(kLeastExcessPages, limit / 512);
+  const std::uint64_t used = pool_->resident_pages();
+  if (used <= limit + allowed) return false;
+  // Far above because the limit was lowered: only waste can go.
+  return waste_pages() > least_waste_.load(std::memory_order_relaxed) + allowed;
+}
+
+std::uint64_t Store::waste_pages() const {
+  const std::uint64_t tight = pool_->tight_pages();
+  const std::uint64_t used = pool_->resident_pages();
+  return used > tight ? used - tight : 0;
+}
+
+bool Store::needs_room() const { return pool_->reserve_is_short() || is_far_above_limit(); }
+
+void Store::make_room() {
+  if (is_far_above_limit()) {
+    compact();
+    least_waste_.store(waste_pages(), std::memory_order_relaxed);
+  } else if (least_waste_.load(std::memory_order_relaxed) > waste_pages()) {
+    least_waste_.store(0, std::memory_order_relaxed);
+  }
+  if (!pool_->reserve_is_low()) return;
+  pool_->restock(Pool::Grip::Soft);
+  if (pool_->reserve_is_low()) compact();
+  pool_->restock(Pool::Grip::Soft);
+  if (pool_->reserve_is_low()) pool_->restock(Pool::Grip::Hard);
+  pool_->note_restocked();
 }
 
 void Store::maintain(Pace pace) {
+  make_room();
   constexpr std::uint64_t kLeastStockPages = 64;
   // Half as much as a busy store may waste: at rest there is time, and it may last.
   const std::uint64_t most_waste_permille = pace == Pace::Busy ? 20 : 10;
