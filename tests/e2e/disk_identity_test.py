@@ -46,7 +46,9 @@ class LostLoopTest(DaemonTest):
         refused = self.daemon.ask("swap", "on", self.name, "--reserve", "8M")
         self.assertNotEqual(0, refused.returncode)
         self.assertNotIn(f"{self.disk} ", pathlib.Path("/proc/swaps").read_text(encoding="utf-8"))
-        self.assertFalse((self.daemon.tree / "block" / self.name / "dev").exists())
+        number = pathlib.Path("/sys/block", self.disk.removeprefix("/dev/"), "dev").read_bytes()
+        shown = self.daemon.tree / "block" / self.name / "dev"
+        self.assertFalse(shown.exists() and shown.read_bytes() == number)
         self.daemon.must("reset", self.name)
         self.assertEqual(str(stranger), backing_file(self.disk))
         self.daemon.must("remove", self.name)
