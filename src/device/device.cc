@@ -75,6 +75,11 @@ std::string Device::block_path() const {
                                                      : attachment_->block_path(*this);
 }
 
+Result<FileDescriptor> Device::open_disk() const {
+  if (attachment_ == nullptr || !is_initialised()) return fail(ENODEV);
+  return attachment_->open_disk(*this);
+}
+
 // --- settings
 
 const CodecInfo& Device::algorithm() const {

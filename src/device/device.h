@@ -63,6 +63,12 @@ class Attachment {
   virtual Result<void> detach(Device& device) = 0;
   // Where users find the disk ("/dev/loop0"); empty when there is nothing to open.
   [[nodiscard]] virtual std::string block_path(const Device& device) const = 0;
+  // The disk itself, opened for reading: whatever is done through this descriptor (by way of
+  // /proc/self/fd as well) is done to this device's disk and to no other, while it is open.
+  // Errors: ENODEV there is no disk, or it was taken away (losetup -d); otherwise those of open.
+  [[nodiscard]] virtual Result<FileDescriptor> open_disk(const Device&) const {
+    return fail(ENODEV);
+  }
 };
 
 // A stretch of pages that are alike, for front ends that report allocation (NBD block status,
@@ -98,6 +104,8 @@ class Device {
   // 0 while uninitialised.
   [[nodiscard]] std::uint64_t disksize() const;
   [[nodiscard]] std::string block_path() const;
+  // As Attachment::open_disk.
+  [[nodiscard]] Result<FileDescriptor> open_disk() const;
 
   // --- configuration
   [[nodiscard]] const CodecInfo& algorithm() const;

@@ -65,6 +65,8 @@ struct FuseAttachment::Disk {
   std::unique_ptr<LoopDevice> loop;  // Null: the file is the disk.
   std::string file_path;
   std::string block_path;
+  std::optional<LoopBinding> binding;  // Empty: the file is the disk.
+  std::optional<dev_t> file_device;    // Of the mount that is the file.
   bool uses_uring = false;
 };
 
@@ -169,12 +171,16 @@ Result<void> FuseAttachment::attach(Device& device) {
   {
     const auto descriptor = open_served(*disk->file, device.disksize());
     if (!descriptor) return tl::unexpected(descriptor.error());
+    struct stat status {};
+    if (::fstat(descriptor->get(), &status) != 0) return fail_errno();
+    disk->file_device = status.st_dev;
     if (options_.has_loop) {
       auto loop = LoopDevice::attach(descriptor->get(), path);
       if (!loop && !is_no_loop_here(loop.error())) return tl::unexpected(loop.error());
       if (loop) {
         disk->loop = std::move(*loop);
         disk->block_path = disk->loop->path();
+        disk->binding = disk->loop->binding();
       }
     }
   }
@@ -213,6 +219,17 @@ void FuseAttachment::abandon(Device& device) {
 std::string FuseAttachment::block_path(const Device& device) const {
   const std::shared_ptr<Disk> disk = find(device);
   return disk == nullptr ? std::string() : disk->block_path;
+}
+
+Result<FileDescriptor> FuseAttachment::open_disk(const Device& device) const {
+  const std::shared_ptr<Disk> disk = find(device);
+  if (disk == nullptr) return fail(ENODEV);
+  if (disk->binding) return disk->binding->open(O_RDONLY);
+  FileDescriptor file(::open(disk->file_path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!file.is_open() || ::fstat(file.get(), &status) != 0) return fail_errno();
+  if (status.st_dev != disk->file_device) return fail(ENODEV);
+  return file;
 }
 
 bool FuseAttachment::uses_uring(const Device& device) const {

@@ -55,6 +55,7 @@ class FuseAttachment : public Attachment {
   Result<void> detach(Device& device) override;
   // "/dev/loop0", or the file's path where there is no loop device; empty when not attached.
   [[nodiscard]] std::string block_path(const Device& device) const override;
+  [[nodiscard]] Result<FileDescriptor> open_disk(const Device& device) const override;
 
   // Takes the disk away from whoever uses it: their next request fails. For the end of the process,
   // before the device is destroyed. Not attached: nothing happens.

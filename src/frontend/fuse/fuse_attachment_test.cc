@@ -191,6 +191,47 @@ TEST_P(FuseAttachmentTest, BlockDeviceHasSizeBlocksAndDirectIo) {
   EXPECT_FALSE(info.lo_flags & LO_FLAGS_AUTOCLEAR);
 }
 
+TEST_P(FuseAttachmentTest, OpenedDiskIsThisDiskAndNeverAStrangers) {
+  SKIP_WITHOUT_LOOP();
+  start_with_loop();
+  const auto device = add_disk(kDiskBytes);
+  const std::string path = device->block_path();
+  {
+    const auto disk = device->open_disk();
+    ASSERT_TRUE(disk) << "errno " << disk.error().code;
+    std::uint64_t bytes = 0;
+    EXPECT_EQ(::ioctl(disk->get(), BLKGETSIZE64, &bytes), 0);
+    EXPECT_EQ(bytes, kDiskBytes);
+    // Detached by somebody else meanwhile: it stays until we close it.
+    EXPECT_EQ(std::system(("losetup -d " + path).c_str()), 0);
+    EXPECT_TRUE(device->open_disk());
+  }
+  const auto lost = device->open_disk();
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().code, ENODEV);
+  const std::string file = folder_.path() + "/stranger";
+  ASSERT_EQ(std::system(("truncate -s 1M " + file + " && losetup " + path + " " + file).c_str()),
+            0);
+  const auto stranger = device->open_disk();
+  EXPECT_EQ(std::system(("losetup -d " + path).c_str()), 0);
+  ASSERT_FALSE(stranger);
+  EXPECT_EQ(stranger.error().code, ENODEV);
+}
+
+TEST_P(FuseAttachmentTest, OpenedDiskWithoutLoopIsTheFile) {
+  start_file_only();
+  const auto device = add_disk(kDiskBytes);
+  {
+    const auto disk = device->open_disk();
+    ASSERT_TRUE(disk);
+    struct stat status {};
+    EXPECT_EQ(::fstat(disk->get(), &status), 0);
+    EXPECT_EQ(static_cast<std::uint64_t>(status.st_size), kDiskBytes);
+  }
+  ASSERT_TRUE(device->reset());
+  EXPECT_EQ(device->open_disk().error().code, ENODEV);
+}
+
 TEST_P(FuseAttachmentTest, BlockDeviceGivesBackWhatWasWritten) {
   SKIP_WITHOUT_LOOP();
   start_with_loop();

@@ -95,7 +95,9 @@ Result<std::unique_ptr<LoopDevice>> LoopDevice::attach(int file, const std::stri
     if (!done && done.error().code == EBUSY) continue;
     if (!done) return tl::unexpected(done.error());
     loop->is_attached_ = true;
-    loop->file_device_ = status.st_dev;
+    const Result<LoopBinding> binding = LoopBinding::read(node.get());
+    if (!binding) return tl::unexpected(binding.error());
+    loop->binding_ = *binding;
     const auto bytes = static_cast<std::uint64_t>(status.st_size);
     if (!wait_until(kSizePatience, [&] { return has_size(node, bytes); })) return fail(EIO);
     return loop;
@@ -123,7 +125,7 @@ bool LoopDevice::wait_until_gone() const {
     if (!node.is_open()) return errno != ENXIO && errno != EBUSY;
     loop_info64 info{};
     if (::ioctl(node.get(), LOOP_GET_STATUS64, &info) != 0) return errno == ENXIO;
-    return info.lo_device != file_device_;  // Free, and taken by somebody else already.
+    return info.lo_device != binding_.file_device;  // Free, and taken by somebody else already.
   });
 }
 
@@ -132,7 +134,7 @@ void LoopDevice::stay_attached() const {
   const FileDescriptor node(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
   loop_info64 info{};
   if (!node.is_open() || ::ioctl(node.get(), LOOP_GET_STATUS64, &info) != 0) return;
-  if (info.lo_device != file_device_) return;
+  if (info.lo_device != binding_.file_device) return;
   info.lo_flags &= ~std::uint32_t{LO_FLAGS_AUTOCLEAR};
   static_cast<void>(::ioctl(node.get(), LOOP_SET_STATUS64, &info));
 }

@@ -12,13 +12,12 @@
 // Source:  loop(4), drivers/block/loop.c for what LOOP_CLR_FD does while somebody has it open.
 #pragma once
 
-#include <sys/types.h>
-
 #include <memory>
 #include <string>
 
 #include "base/file_descriptor.h"
 #include "base/result.h"
+#include "frontend/fuse/loop_binding.h"
 
 namespace uzram {
 
@@ -32,6 +31,8 @@ class LoopDevice {
   LoopDevice& operator=(const LoopDevice&) = delete;
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  // How others find this loop device, and notice that it is gone.
+  [[nodiscard]] const LoopBinding& binding() const { return binding_; }
   // Waits a little for those who only have a look (udev, blkid).
   Result<void> detach();
   // Detaches at once, or, while somebody has it open, when the last one closes it.
@@ -50,7 +51,7 @@ class LoopDevice {
   bool has_own_node_ = false;
   bool is_attached_ = false;
   // Which file is ours, to tell a later use of the same device by others.
-  dev_t file_device_ = 0;
+  LoopBinding binding_;
 };
 
 // Detaches every loop device whose file has this name: leftovers of a killed daemon. One that
