@@ -72,22 +72,25 @@ std::vector<std::string> mount_points(std::string_view mountinfo, DeviceNumber n
   return points;
 }
 
-bool is_listed_as_swap(std::string_view swaps, std::string_view path) {
-  bool is_listed = false;
+std::vector<std::string> swap_paths(std::string_view swaps) {
+  std::vector<std::string> paths;
   for_each_line(swaps, [&](const std::vector<std::string_view>& words) {
-    is_listed |= !words.empty() && undo_escapes(words[0]) == path;
+    if (!words.empty() && words[0].front() == '/') paths.push_back(undo_escapes(words[0]));
   });
-  return is_listed;
+  return paths;
 }
 
-bool is_swap_now(const std::string& block_path) {
-  return !block_path.empty() && is_listed_as_swap(read_file("/proc/swaps"), block_path);
+bool is_swap_now(DeviceNumber number) {
+  for (const std::string& path : swap_paths(read_file("/proc/swaps"))) {
+    if (block_device_number(path) == number) return true;
+  }
+  return false;
 }
 
 std::string mount_point_of(const std::string& block_path) {
-  if (is_swap_now(block_path)) return "[SWAP]";
   const std::optional<DeviceNumber> number = block_device_number(block_path);
   if (!number) return {};
+  if (is_swap_now(*number)) return "[SWAP]";
   const auto points = mount_points(read_file("/proc/self/mountinfo"), *number);
   return points.empty() ? std::string() : points.front();
 }

@@ -25,11 +25,12 @@ struct DeviceNumber {
 // Every mount point of the device in the text of a mountinfo file.
 [[nodiscard]] std::vector<std::string> mount_points(std::string_view mountinfo,
                                                     DeviceNumber number);
-// Whether the path stands in the text of /proc/swaps.
-[[nodiscard]] bool is_listed_as_swap(std::string_view swaps, std::string_view path);
+// The paths in the text of /proc/swaps.
+[[nodiscard]] std::vector<std::string> swap_paths(std::string_view swaps);
 
 // Now and here. "[SWAP]" for swap, as zramctl prints; empty when neither.
 [[nodiscard]] std::string mount_point_of(const std::string& block_path);
-[[nodiscard]] bool is_swap_now(const std::string& block_path);
+// Under any name: a node of the same number may stand anywhere.
+[[nodiscard]] bool is_swap_now(DeviceNumber number);
 
 }  // namespace uzram

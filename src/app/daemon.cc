@@ -17,7 +17,7 @@ InputResult<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options)
   auto attachment = FuseAttachment::create(std::move(disk_options));
   if (!attachment) return tl::unexpected<InputError>(attachment.error());
   daemon->attachment_ = std::move(*attachment);
-  daemon->devices_ = std::make_unique<DeviceSet>(daemon->attachment_.get());
+  daemon->devices_ = std::make_unique<DeviceSet>(daemon->attachment_.get(), &daemon->allowance_);
   for (int i = 0; i < options.device_count; ++i) daemon->devices_->add();
   auto socket = SocketServer::start(*daemon, options.socket_path);
   if (!socket) return tl::unexpected<InputError>(socket.error());
@@ -55,16 +55,16 @@ InputResult<void> Daemon::remove(int id) {
                                 : fmt::format("{}", fmt::join(attachment_->users(*device), ", "));
   InputResult<void> outcome =
       find_class_attribute("hot_remove")->store(*devices_, std::to_string(id));
-  if (outcome) {
-    swap_.forget(id);
-  } else if (outcome.error().code == EBUSY && !users.empty()) {
+  if (!outcome && outcome.error().code == EBUSY && !users.empty()) {
     outcome.error().text = fmt::format("zram{} is in use: {}", id, users);
   }
   return outcome;
 }
 
 InputResult<std::vector<std::string>> Daemon::swap_on(Device& device, const SwapRequest& request) {
-  return swap_.swap_on(device, request);
+  const std::shared_ptr<Device> known = devices_->find(device.id());
+  if (known.get() != &device) return refuse(ENODEV, "the device was removed meanwhile");
+  return swap_.swap_on(known, request);
 }
 
 InputResult<void> Daemon::swap_off(Device& device) { return swap_.swap_off(device); }

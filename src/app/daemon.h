@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/swap_switch.h"
+#include "base/memory_allowance.h"
 #include "control/operations.h"
 #include "control/socket_server.h"
 #include "device/device_set.h"
@@ -53,6 +54,7 @@ class Daemon : public Operations {
  private:
   explicit Daemon(const DaemonOptions& options) : swap_(options.is_io_flusher) {}
 
+  MemoryAllowance allowance_;  // What all devices together may take.
   std::unique_ptr<FuseAttachment> attachment_;
   std::unique_ptr<DeviceSet> devices_;
   SwapSwitch swap_;
