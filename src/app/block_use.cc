@@ -59,15 +59,14 @@ std::vector<std::string> mount_points(std::string_view mountinfo, DeviceNumber n
   return points;
 }
 
-bool is_swap_now(const std::string& block_path) {
-  const std::optional<DeviceNumber> number = block_device_number(block_path);
-  return number && is_used_as_swap(makedev(number->major, number->minor));
+bool is_swap_now(DeviceNumber number) {
+  return is_used_as_swap(makedev(number.major, number.minor));
 }
 
 std::string mount_point_of(const std::string& block_path) {
-  if (is_swap_now(block_path)) return "[SWAP]";
   const std::optional<DeviceNumber> number = block_device_number(block_path);
   if (!number) return {};
+  if (is_swap_now(*number)) return "[SWAP]";
   const auto points = mount_points(read_file("/proc/self/mountinfo"), *number);
   return points.empty() ? std::string() : points.front();
 }

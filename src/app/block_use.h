@@ -29,6 +29,7 @@ struct DeviceNumber {
 
 // Now and here. "[SWAP]" for swap, as zramctl prints; empty when neither.
 [[nodiscard]] std::string mount_point_of(const std::string& block_path);
-[[nodiscard]] bool is_swap_now(const std::string& block_path);
+// Under any name: a node of the same number may stand anywhere.
+[[nodiscard]] bool is_swap_now(DeviceNumber number);
 
 }  // namespace uzram

@@ -29,7 +29,6 @@ TEST(BlockDeviceNumber, BelongsToBlockDevicesOnly) {
   EXPECT_FALSE(block_device_number("/nonexistent"));
   EXPECT_FALSE(block_device_number(""));
   EXPECT_EQ(mount_point_of(""), "");
-  EXPECT_FALSE(is_swap_now(""));
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ InputResult<std::unique_ptr<Daemon>> Daemon::start(const DaemonOptions& options)
   auto attachment = FuseAttachment::create(std::move(disk_options));
   if (!attachment) return tl::unexpected<InputError>(attachment.error());
   daemon->attachment_ = std::move(*attachment);
-  daemon->devices_ = std::make_unique<DeviceSet>(daemon->attachment_.get());
+  daemon->devices_ = std::make_unique<DeviceSet>(daemon->attachment_.get(), &daemon->allowance_);
   for (int i = 0; i < options.device_count; ++i) daemon->devices_->add();
   auto socket = SocketServer::start(*daemon, options.socket_path);
   if (!socket) return tl::unexpected<InputError>(socket.error());
@@ -59,9 +59,7 @@ InputResult<void> Daemon::remove(int id) {
   const std::shared_ptr<Device> device = devices_->find(id);
   InputResult<void> outcome =
       find_class_attribute("hot_remove")->store(*devices_, std::to_string(id));
-  if (outcome) {
-    swap_.forget(id);
-  } else if (outcome.error().code == EBUSY && device != nullptr) {
+  if (!outcome && outcome.error().code == EBUSY && device != nullptr) {
     outcome.error().text = name_users(*device);
   }
   return outcome;
@@ -93,7 +91,9 @@ InputResult<void> Daemon::attach(Device& device) {
 }
 
 InputResult<std::vector<std::string>> Daemon::swap_on(Device& device, const SwapRequest& request) {
-  return swap_.swap_on(device, request);
+  const std::shared_ptr<Device> known = devices_->find(device.id());
+  if (known.get() != &device) return refuse(ENODEV, "the device was removed meanwhile");
+  return swap_.swap_on(known, request);
 }
 
 InputResult<void> Daemon::swap_off(Device& device) { return swap_.swap_off(device); }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/swap_switch.h"
+#include "base/memory_allowance.h"
 #include "base/mutex.h"
 #include "control/operations.h"
 #include "control/socket_server.h"
@@ -68,6 +69,7 @@ class Daemon : public Operations {
   [[nodiscard]] std::shared_ptr<Device> take_disks(
       const std::vector<std::shared_ptr<Device>>& devices);
 
+  MemoryAllowance allowance_;  // What all devices together may take.
   std::unique_ptr<FuseAttachment> attachment_;
   std::unique_ptr<DeviceSet> devices_;
   SwapSwitch swap_;

@@ -89,6 +89,12 @@ const std::vector<ListColumn>& all_list_columns() {
        [](const Json& device, bool in_bytes) {
          return size_text(stat_of(device, "total_bytes"), in_bytes);
        }},
+      {"LIMIT", "pool memory that it can reach now (0: no limit)", true,
+       [](const Json& device, bool in_bytes) {
+         return size_text(device.at("limit").at("bytes").get<std::uint64_t>(), in_bytes);
+       }},
+      {"LIMIT-BY", "by whose word: mem_limit, a cgroup, the machine", false,
+       [](const Json& device, bool) { return device.at("limit").at("from").get<std::string>(); }},
       {"RATIO", "DATA divided by COST", true, ratio_text},
   };
   return columns;

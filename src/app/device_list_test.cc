@@ -27,6 +27,7 @@ nlohmann::json sample_device(const char* name, const char* mountpoint) {
   json["stats"]["compr_data_size"] = 1U << 20;
   json["stats"]["mem_used_total"] = (1U << 20) + (1U << 19);
   json["stats"]["total_bytes"] = 2U << 20;
+  json["limit"] = {{"bytes", 64U << 20}, {"from", "mem_limit"}};
   return json;
 }
 

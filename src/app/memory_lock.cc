@@ -79,7 +79,13 @@ std::optional<Mapping> read_mapping(std::string_view line) {
   return mapping;
 }
 
+bool MemoryLock::is_locked() const {
+  MutexLock lock(mutex_);
+  return holders_ != 0;
+}
+
 InputResult<std::vector<std::string>> MemoryLock::lock() {
+  MutexLock lock(mutex_);
   // Without MCL_ONFAULT the kernel would fill every hole of the arenas.
   if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
     return refuse(errno,
@@ -91,7 +97,7 @@ InputResult<std::vector<std::string>> MemoryLock::lock() {
   if (const int failures = touch_mappings(); failures != 0) {
     remarks.push_back(fmt::format("{} mappings could not be touched ahead of need", failures));
   }
-  if (!is_locked_) {
+  if (holders_ == 0) {
     int score = 0;
     std::ifstream(kOomScorePath) >> score;
     if (write_oom_score(kNeverKill)) {
@@ -100,16 +106,16 @@ InputResult<std::vector<std::string>> MemoryLock::lock() {
       remarks.emplace_back("oom_score_adj -1000 was refused: the kernel may kill the daemon");
     }
   }
-  is_locked_ = true;
+  ++holders_;
   return remarks;
 }
 
 void MemoryLock::unlock() {
-  if (!is_locked_) return;
+  MutexLock lock(mutex_);
+  if (holders_ == 0 || --holders_ != 0) return;
   ::munlockall();
   if (former_oom_score_) write_oom_score(*former_oom_score_);
   former_oom_score_.reset();
-  is_locked_ = false;
 }
 
 Result<void> become_io_flusher() {

@@ -7,7 +7,7 @@
 // Shapes:  shared writable mappings are never touched: the arena is one, and mostly holes.
 // Errors:  lock_memory -> from mlockall (EPERM, ENOMEM); then nothing is changed. What is only
 //          desirable and was refused comes back as a remark.
-// Threads: one at a time.
+// Threads: any.
 // Proof:   memory_lock_test.cc.
 // Source:  mlockall(2), madvise(2) MADV_POPULATE_WRITE, proc(5) oom_score_adj.
 #pragma once
@@ -18,20 +18,24 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mutex.h"
 #include "control/input_error.h"
 
 namespace uzram {
 
 class MemoryLock {
  public:
-  // Returns: remarks, one a line.
+  // One more who needs it. Returns: remarks, one a line.
   InputResult<std::vector<std::string>> lock();
+  // The last holder's unlocks; without a holder nothing happens.
   void unlock();
-  [[nodiscard]] bool is_locked() const { return is_locked_; }
+  [[nodiscard]] bool is_locked() const;
 
  private:
-  bool is_locked_ = false;
-  std::optional<int> former_oom_score_;  // Absent when it was not changed.
+  mutable Mutex mutex_;
+  int holders_ UZ_GUARDED_BY(mutex_) = 0;
+  // Absent when it was not changed.
+  std::optional<int> former_oom_score_ UZ_GUARDED_BY(mutex_);
 };
 
 enum class Touch { Nothing, Read, Write };

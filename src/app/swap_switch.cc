@@ -2,12 +2,16 @@
 #include "app/swap_switch.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
+#include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <fstream>
 
-#include "app/block_use.h"
+#include "app/disk_content.h"
 #include "app/run_program.h"
+#include "app/swap_hazards.h"
 #include "control/device_json.h"
 #include "control/size_text.h"
 #include "device/device.h"
@@ -16,16 +20,6 @@ namespace uzram {
 
 namespace {
 
-// What the kernel could still hand out without swapping. Returns: nullopt when it does not say.
-std::optional<std::uint64_t> available_bytes() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string word; file >> word;) {
-    std::uint64_t kibibytes = 0;
-    if (word == "MemAvailable:" && file >> kibibytes) return kibibytes * 1024;
-  }
-  return std::nullopt;
-}
-
 int swap_flags(const SwapRequest& request) {
   // Discards tell the pool which pages the kernel has given up.
   int flags = SWAP_FLAG_DISCARD;
@@ -33,22 +27,39 @@ int swap_flags(const SwapRequest& request) {
   return flags;
 }
 
-InputResult<std::string> check_disk(const Device& device) {
-  const std::string name = device_name(device);
-  if (!device.is_initialised()) {
-    return refuse(EINVAL, fmt::format("{} has no disksize yet; set it first", name));
-  }
-  std::string path = device.block_path();
-  if (!block_device_number(path)) {
-    return refuse(EINVAL, fmt::format("{} has no block device, and the kernel swaps to nothing "
-                                      "else; serve it where loop devices exist",
-                                      name));
-  }
-  if (is_swap_now(path)) return refuse(EBUSY, fmt::format("{} is swap already", name));
-  return path;
+std::string descriptor_path(const FileDescriptor& descriptor) {
+  return fmt::format("/proc/self/fd/{}", descriptor.get());
 }
 
+std::string throttle_path(DeviceNumber disk) {
+  return fmt::format("/sys/dev/block/{}:{}/queue/wbt_lat_usec", disk.major, disk.minor);
+}
+
+// One swap's share of the memory lock.
+class LockShare {
+ public:
+  explicit LockShare(std::shared_ptr<MemoryLock> lock) : lock_(std::move(lock)) {}
+  ~LockShare() { lock_->unlock(); }
+  LockShare(const LockShare&) = delete;
+  LockShare& operator=(const LockShare&) = delete;
+
+ private:
+  const std::shared_ptr<MemoryLock> lock_;
+};
+
 }  // namespace
+
+std::string switch_off_throttle(DeviceNumber disk) {
+  std::string former;
+  std::ifstream(throttle_path(disk)) >> former;
+  if (former.empty() || former == "0") return {};
+  std::ofstream(throttle_path(disk)) << "0\n" << std::flush;
+  return former;
+}
+
+void restore_throttle(DeviceNumber disk, const std::string& former) {
+  if (!former.empty()) std::ofstream(throttle_path(disk)) << former << '\n' << std::flush;
+}
 
 InputResult<std::uint64_t> settle_reserve(std::uint64_t mem_limit_bytes,
                                           const SwapRequest& request) {
@@ -59,49 +70,71 @@ InputResult<std::uint64_t> settle_reserve(std::uint64_t mem_limit_bytes,
                 "mem_limit (uzram set zram0 mem_limit 512M) or give --reserve 512M");
 }
 
-InputResult<std::vector<std::string>> SwapSwitch::prepare(Device& device,
-                                                          std::uint64_t reserve_bytes) {
-  const std::optional<std::uint64_t> available = available_bytes();
-  const std::uint64_t held = device.stats().mem_used_bytes + device.stats().reserved_bytes;
-  if (available && reserve_bytes > held && reserve_bytes - held > *available) {
-    return refuse(ENOMEM, fmt::format("a reserve of {} is more than the {} that are free; ask for "
-                                      "less",
-                                      short_size(reserve_bytes), short_size(*available)));
+InputResult<SwapSwitch::Disk> SwapSwitch::open_disk(const Device& device) {
+  const std::string name = device_name(device);
+  if (!device.is_initialised()) {
+    return refuse(EINVAL, fmt::format("{} has no disksize yet; set it first", name));
   }
-  InputResult<std::vector<std::string>> remarks = memory_lock_.lock();
+  auto descriptor = device.open_disk();
+  if (!descriptor && descriptor.error().code == ENODEV && !device.block_path().empty()) {
+    return refuse(ENODEV,
+                  fmt::format("{} has lost its block device: {} was detached by hand (losetup -d), "
+                              "and may be another's by now; reset the device",
+                              name, device.block_path()));
+  }
+  struct stat status {};
+  if (!descriptor || ::fstat(descriptor->get(), &status) != 0 || !S_ISBLK(status.st_mode)) {
+    return refuse(EINVAL, fmt::format("{} has no block device, and the kernel swaps to nothing "
+                                      "else; serve it where loop devices exist",
+                                      name));
+  }
+  return Disk{std::move(*descriptor), {major(status.st_rdev), minor(status.st_rdev)}};
+}
+
+InputResult<SwapSwitch::Remarks> SwapSwitch::check_hazards(std::uint64_t reserve_bytes,
+                                                           bool is_forced) {
+  SwapSurroundings surroundings;
+  surroundings.is_io_flusher = is_io_flusher_;
+  surroundings.reserve_bytes = reserve_bytes;
+  Remarks hazards = find_swap_hazards(surroundings, cgroups_);
+  if (hazards.empty() || is_forced) return hazards;
+  return refuse(EPERM, fmt::format("{} (--force does it all the same)", fmt::join(hazards, "; ")));
+}
+
+InputResult<SwapSwitch::Remarks> SwapSwitch::prepare(Device& device, std::uint64_t reserve_bytes) {
+  InputResult<Remarks> remarks = memory_lock_->lock();
   if (!remarks) return remarks;
-  if (const Result<void> reserved = device.reserve(reserve_bytes); !reserved) {
-    release(device);
+  const Result<void> reserved =
+      device.begin_swap(reserve_bytes, std::make_shared<LockShare>(memory_lock_));
+  if (!reserved) {
     return refuse(reserved.error().code, fmt::format("no memory for a reserve of {}; ask for less",
                                                      short_size(reserve_bytes)));
-  }
-  if (!is_io_flusher_) {
-    remarks->emplace_back(
-        "PR_SET_IO_FLUSHER was refused (it needs CAP_SYS_RESOURCE): the daemon may wait for itself "
-        "when memory is very short");
   }
   return remarks;
 }
 
-void SwapSwitch::release(Device& device) {
-  swapping_ids_.erase(device.id());
-  static_cast<void>(device.reserve(0));  // Giving back fails only when there is nothing to give.
-  if (swapping_ids_.empty()) memory_lock_.unlock();
-}
-
-InputResult<void> SwapSwitch::make_swap(const std::string& path, int flags) {
-  // mkswap would only warn before it wipes what is there.
-  const ProgramOutcome found = run_program({"blkid", "-p", "-o", "value", "-s", "TYPE", path});
-  if (found.exit_code == 0 && !found.last_line.empty() && found.last_line != "swap") {
-    return refuse(
-        EBUSY, fmt::format("{} holds {}; wipe it first (wipefs -a {}), or reset the device", path,
-                           quote(found.last_line), path));
+InputResult<void> SwapSwitch::make_swap(const Device& device, const Disk& disk, int flags) {
+  const std::string path = device.block_path();
+  const Result<FoundContent> found = probe_disk(disk.descriptor.get());
+  if (!found) {
+    return refuse(EIO,
+                  fmt::format("{} cannot be read to see what it holds; nothing was written", path));
+  }
+  if (found->kind == DiskContent::Other) {
+    return refuse(EBUSY, fmt::format("{} holds {}; wipe it first (wipefs -a {}), or reset the "
+                                     "device",
+                                     path, quote(found->name), path));
+  }
+  // While the descriptor is open, the path leads to this disk and to no other.
+  if (block_device_number(path) != disk.number) {
+    return refuse(ENODEV, fmt::format("{} is another disk than {}'s now; reset the device", path,
+                                      device_name(device)));
   }
   const ProgramOutcome made = run_program({"mkswap", path});
   if (made.exit_code != 0) {
-    return refuse(EIO, fmt::format("mkswap {} failed: {}", path, made.last_line));
+    return refuse(EIO, fmt::format("mkswap {} failed: {}", path, quote(made.last_line)));
   }
-  if (::swapon(path.c_str(), flags) == 0) return {};
+  if (::swapon(descriptor_path(disk.descriptor).c_str(), flags) == 0) return {};
   const int code = errno;
   return refuse(code,
                 fmt::format("swapon {} failed ({}); it needs root and a disk that nobody else "
@@ -109,25 +142,33 @@ InputResult<void> SwapSwitch::make_swap(const std::string& path, int flags) {
                             path, errno_name(code)));
 }
 
-InputResult<std::vector<std::string>> SwapSwitch::swap_on(Device& device,
+InputResult<std::vector<std::string>> SwapSwitch::swap_on(const std::shared_ptr<Device>& device,
                                                           const SwapRequest& request) {
   MutexLock lock(mutex_);
+  end_stale();
   if (request.priority && (*request.priority < 0 || *request.priority > SWAP_FLAG_PRIO_MASK)) {
     return refuse(EINVAL, fmt::format("the priority {} is not from 0 to {}", *request.priority,
                                       SWAP_FLAG_PRIO_MASK));
   }
-  const InputResult<std::string> path = check_disk(device);
-  if (!path) return tl::unexpected<InputError>(path.error());
-  const std::uint64_t limit = device.stats().mem_limit_bytes;
+  const InputResult<Disk> disk = open_disk(*device);
+  if (!disk) return tl::unexpected<InputError>(disk.error());
+  if (is_swap_now(disk->number)) {
+    return refuse(EBUSY, fmt::format("{} is swap already", device_name(*device)));
+  }
+  const std::uint64_t limit = device->stats().mem_limit_bytes;
   const InputResult<std::uint64_t> reserve_bytes = settle_reserve(limit, request);
   if (!reserve_bytes) return tl::unexpected<InputError>(reserve_bytes.error());
-  InputResult<std::vector<std::string>> remarks = prepare(device, *reserve_bytes);
+  InputResult<Remarks> remarks = check_hazards(*reserve_bytes, request.is_forced);
   if (!remarks) return remarks;
-  if (const InputResult<void> made = make_swap(*path, swap_flags(request)); !made) {
-    release(device);
+  const InputResult<Remarks> prepared = prepare(*device, *reserve_bytes);
+  if (!prepared) return prepared;
+  remarks->insert(remarks->end(), prepared->begin(), prepared->end());
+  swaps_.push_back({device, switch_off_throttle(disk->number)});
+  if (const InputResult<void> made = make_swap(*device, *disk, swap_flags(request)); !made) {
+    end(*device, &*disk);
     return tl::unexpected<InputError>(made.error());
   }
-  swapping_ids_.insert(device.id());
+  watch();
   if (limit == 0 || limit > *reserve_bytes) {
     remarks->push_back(
         fmt::format("the pool may grow beyond its reserve of {}; set mem_limit to "
@@ -142,28 +183,54 @@ InputResult<std::vector<std::string>> SwapSwitch::swap_on(Device& device,
 
 InputResult<void> SwapSwitch::swap_off(Device& device) {
   MutexLock lock(mutex_);
-  const std::string path = device.block_path();
-  if (!is_swap_now(path)) {
+  const bool was_prepared = device.is_prepared_for_swap();
+  const InputResult<Disk> disk = open_disk(device);
+  if (!disk || !is_swap_now(disk->number)) {
     // Somebody may have used swapoff(8): what was set aside for it is given back all the same.
-    const bool was_swap = swapping_ids_.count(device.id()) != 0;
-    if (was_swap) release(device);
-    if (was_swap) return {};
+    end(device, disk ? &*disk : nullptr);
+    if (was_prepared) return {};
     return refuse(EINVAL, fmt::format("{} is not swap", device_name(device)));
   }
-  if (::swapoff(path.c_str()) != 0) {
+  if (::swapoff(descriptor_path(disk->descriptor).c_str()) != 0) {
     const int code = errno;
     return refuse(code,
-                  fmt::format("swapoff {} failed ({}); it stays swap{}", path, errno_name(code),
-                              code == ENOMEM ? ": free some memory first" : ""));
+                  fmt::format("swapoff {} failed ({}); it stays swap{}", device.block_path(),
+                              errno_name(code), code == ENOMEM ? ": free some memory first" : ""));
   }
-  release(device);
+  end(device, &*disk);
   return {};
 }
 
-void SwapSwitch::forget(int id) {
-  MutexLock lock(mutex_);
-  swapping_ids_.erase(id);
-  if (swapping_ids_.empty()) memory_lock_.unlock();
+void SwapSwitch::end(Device& device, const Disk* disk) {
+  const auto is_this = [&](const Swap& swap) { return swap.device.lock().get() == &device; };
+  const auto found = std::find_if(swaps_.begin(), swaps_.end(), is_this);
+  if (found != swaps_.end()) {
+    if (disk != nullptr) restore_throttle(disk->number, found->former_throttle);
+    swaps_.erase(found);
+  }
+  device.end_swap();
+}
+
+void SwapSwitch::end_stale() {
+  const std::vector<Swap> all = swaps_;
+  for (const Swap& swap : all) {
+    const std::shared_ptr<Device> device = swap.device.lock();
+    if (device == nullptr) continue;
+    const InputResult<Disk> disk = open_disk(*device);
+    if (disk && is_swap_now(disk->number)) continue;
+    end(*device, disk ? &*disk : nullptr);
+  }
+  std::erase_if(swaps_, [](const Swap& swap) { return swap.device.expired(); });
+}
+
+void SwapSwitch::watch() {
+  if (watch_ != nullptr) return;
+  auto made = SwapWatch::start([this] {
+    MutexLock lock(mutex_);
+    end_stale();
+  });
+  // Without it a swapoff by others is noticed at the next switch, or at the reset.
+  if (made) watch_ = std::move(*made);
 }
 
 }  // namespace uzram

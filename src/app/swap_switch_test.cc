@@ -21,13 +21,14 @@ class NoBlockDevice : public Attachment {
 
 TEST(Reserve, IsTheLimitUnlessItWasGiven) {
   EXPECT_EQ(*settle_reserve(4096, {}), 4096U);
-  EXPECT_EQ(*settle_reserve(0, {.reserve_bytes = 8192, .priority = {}}), 8192U);
-  EXPECT_EQ(*settle_reserve(4096, {.reserve_bytes = 8192, .priority = {}}), 8192U);
+  EXPECT_EQ(*settle_reserve(0, {.reserve_bytes = 8192, .priority = {}, .is_forced = false}), 8192U);
+  EXPECT_EQ(*settle_reserve(4096, {.reserve_bytes = 8192, .priority = {}, .is_forced = false}),
+            8192U);
 }
 
 TEST(Reserve, IsNeverSkipped) {
   for (const SwapRequest& request :
-       {SwapRequest{}, SwapRequest{.reserve_bytes = 0, .priority = {}}}) {
+       {SwapRequest{}, SwapRequest{.reserve_bytes = 0, .priority = {}, .is_forced = false}}) {
     const auto reserve = settle_reserve(0, request);
     ASSERT_FALSE(reserve);
     EXPECT_EQ(reserve.error().code, EINVAL);
@@ -39,12 +40,13 @@ TEST(Reserve, IsNeverSkipped) {
 TEST(SwapSwitch, RefusesADeviceThatIsNoDisk) {
   SwapSwitch swap(true);
   NoBlockDevice attachment;
-  Device device(0, &attachment);
-  auto outcome = swap.swap_on(device, {});
+  const auto shared = std::make_shared<Device>(0, &attachment);
+  Device& device = *shared;
+  auto outcome = swap.swap_on(shared, {});
   ASSERT_FALSE(outcome);
   EXPECT_THAT(outcome.error().text, HasSubstr("disksize"));
   ASSERT_TRUE(device.set_disksize(1 << 20));
-  outcome = swap.swap_on(device, {.reserve_bytes = 4096, .priority = {}});
+  outcome = swap.swap_on(shared, {.reserve_bytes = 4096, .priority = {}, .is_forced = false});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, EINVAL);
   EXPECT_THAT(outcome.error().text, HasSubstr("block device"));
@@ -53,9 +55,10 @@ TEST(SwapSwitch, RefusesADeviceThatIsNoDisk) {
 
 TEST(SwapSwitch, RefusesPrioritiesThatSwaponDoesNotTake) {
   SwapSwitch swap(true);
-  Device device(0);
+  const auto shared = std::make_shared<Device>(0);
   for (const int priority : {-1, 32768}) {
-    const auto outcome = swap.swap_on(device, {.reserve_bytes = 4096, .priority = priority});
+    const auto outcome =
+        swap.swap_on(shared, {.reserve_bytes = 4096, .priority = priority, .is_forced = false});
     ASSERT_FALSE(outcome);
     EXPECT_THAT(outcome.error().text, HasSubstr("32767"));
   }
@@ -67,7 +70,6 @@ TEST(SwapSwitch, SwitchesOffOnlyWhatIsSwap) {
   const auto outcome = swap.swap_off(device);
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, EINVAL);
-  swap.forget(0);
 }
 
 }  // namespace

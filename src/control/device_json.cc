@@ -22,6 +22,7 @@ nlohmann::json stats_json(const DeviceStats& stats) {
 }
 
 nlohmann::json device_json(const Device& device) {
+  const MemoryLimit limit = device.memory_limit();
   return {{"name", device_name(device)},
           {"id", device.id()},
           {"block_path", device.block_path()},
@@ -30,6 +31,7 @@ nlohmann::json device_json(const Device& device) {
           {"algorithm", std::string(device.algorithm().name)},
           {"disksize", device.disksize()},
           {"streams", ::sysconf(_SC_NPROCESSORS_ONLN)},
+          {"limit", {{"bytes", limit.bytes}, {"from", limit.from}}},
           {"stats", stats_json(device.stats())}};
 }
 

@@ -43,7 +43,7 @@ InputResult<void> store_compact(Device& device, std::string_view) {
 }
 
 InputResult<std::string> show_mem_reserve(const Device& device) {
-  return fmt::format("{}\n", device.stats().reserve_left_bytes);
+  return fmt::format("{}\n", device.stats().reserve_bytes);
 }
 
 InputResult<void> store_mem_reserve(Device& device, std::string_view text) {
@@ -60,7 +60,7 @@ InputResult<void> store_mem_reserve(Device& device, std::string_view text) {
   }
   return refuse(
       outcome.error().code,
-      fmt::format("mem_reserve: no memory for {} bytes; nothing is reserved now", size.bytes));
+      fmt::format("mem_reserve: no memory for {} bytes; the reserve is as before", size.bytes));
 }
 
 }  // namespace uzram

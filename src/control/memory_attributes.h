@@ -3,7 +3,7 @@
 //
 // Shapes:  sizes are read as the kernel's memparse reads them.
 // Errors:  store_mem_limit, store_mem_used_max -> EINVAL other words. store_mem_reserve -> EINVAL
-//          other words or no disksize, ENOMEM and then nothing is reserved. store_compact -> EINVAL
+//          other words or no disksize, ENOMEM and then it is as before. store_compact -> EINVAL
 //          no disksize.
 // Threads: any.
 // Proof:   attribute_table_test.cc, attribute_error_test.cc, attribute_fuzz.cc.

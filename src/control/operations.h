@@ -24,6 +24,7 @@ class Device;
 struct SwapRequest {
   std::optional<std::uint64_t> reserve_bytes;  // Absent: mem_limit decides.
   std::optional<int> priority;                 // Absent: the kernel chooses.
+  bool is_forced = false;                      // What speaks against it becomes a remark.
 };
 
 class Operations {

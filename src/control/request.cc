@@ -288,7 +288,11 @@ Answer answer_swap_on(Operations& operations, const Json& request) {
   if (!reserve) return pass_on(reserve.error());
   const auto priority = optional_int(request, "priority");
   if (!priority) return pass_on(priority.error());
-  const auto remarks = operations.swap_on(**device, SwapRequest{*reserve, *priority});
+  const auto force = request.find("force");
+  const bool is_forced = force != request.end() && !force->is_null();
+  if (is_forced && !force->is_boolean()) return refuse(EINVAL, "\"force\" is not true or false");
+  const SwapRequest swap{*reserve, *priority, is_forced && force->get<bool>()};
+  const auto remarks = operations.swap_on(**device, swap);
   if (!remarks) return pass_on(remarks.error());
   return Json(*remarks);
 }
@@ -327,7 +331,7 @@ constexpr std::array kOperations{
     Operation{"compact", " device ", answer_compact},
     Operation{"stats", " device ", answer_stats},
     Operation{"map", " device cells ", answer_map},
-    Operation{"swap_on", " device reserve priority ", answer_swap_on},
+    Operation{"swap_on", " device reserve priority force ", answer_swap_on},
     Operation{"swap_off", " device ", answer_swap_off},
     Operation{"stop", " force ", answer_stop},
     Operation{"attributes", " ", answer_attributes},

@@ -44,6 +44,7 @@ constexpr std::array kFields{
     StatField{"table_bytes", &DeviceStats::table_bytes},
     StatField{"pool_metadata_bytes", &DeviceStats::pool_metadata_bytes},
     StatField{"context_bytes", &DeviceStats::context_bytes},
+    StatField{"mem_reserve", &DeviceStats::reserve_bytes},
     StatField{"reserved_bytes", &DeviceStats::reserved_bytes},
     StatField{"reserve_left_bytes", &DeviceStats::reserve_left_bytes},
     StatField{"backing_bytes", &DeviceStats::backing_bytes},

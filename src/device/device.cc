@@ -17,6 +17,9 @@ namespace {
 
 constexpr const char* kStandardAlgorithm = "lzo-rle";  // As the kernel's default configuration.
 
+// Contexts, buffers and stacks of a device that has just begun, about.
+constexpr std::uint64_t kLeastStartBytes = std::uint64_t{2} << 20;
+
 std::size_t processor_count() {
   const unsigned count = std::thread::hardware_concurrency();
   return count == 0 ? 1 : count;
@@ -55,9 +58,10 @@ StoreConfig Device::Settings::swap_in(const StoreConfig& config) {
   return former;
 }
 
-Device::Device(int id, Attachment* attachment)
+Device::Device(int id, Attachment* attachment, MemoryAllowance* allowance)
     : id_(id),
       attachment_(attachment),
+      allowance_(allowance),
       counters_(std::make_unique<Counters>()),
       settings_(standard_settings()) {}
 
@@ -126,16 +130,6 @@ bool Device::uses_dedup() const {
   return settings_.uses_dedup;
 }
 
-void Device::set_mem_limit(std::uint64_t bytes) {
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max() - kPageBytes;
-  const std::uint64_t rounded = round_up(std::min(bytes, kMost), kPageBytes);
-  // Device and pool change together, or two callers could leave different limits in them.
-  MutexLock lock(settings_mutex_);
-  settings_.mem_limit_bytes = rounded;
-  const RequestGate::Ticket ticket(gate_);
-  if (ticket) running_->store->pool().set_limit_pages(rounded / kPageBytes);
-}
-
 void Device::reset_mem_used_max() {
   const RequestGate::Ticket ticket(gate_);
   if (ticket) running_->store->pool().reset_resident_pages_max();
@@ -166,6 +160,7 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
     policy = settings_.policy;
     former = settings_.swap_in(running->store->config());
     running->store->pool().set_limit_pages(settings_.mem_limit_bytes / kPageBytes);
+    running->store->pool().set_allowance(allowance_);
     running_ = std::move(running);
     disk_bytes_.store(bytes, std::memory_order_relaxed);
     // With the settings locked: a limit set from now on finds the pool.
@@ -197,6 +192,7 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
   if (bytes == 0) return fail(EINVAL);
   if (is_initialised()) return fail(EBUSY);
   if (const Result<void> opened = open_named_backing({}); !opened) return opened;
+  if (!has_room_for(kLeastStartBytes)) return fail(ENOMEM);
   StoreConfig config;
   std::unique_ptr<BackingStore> backing;
   config.disk_pages = (bytes - 1) / kPageBytes + 1;
@@ -261,12 +257,6 @@ Result<void> Device::compact() {
   return {};
 }
 
-Result<void> Device::reserve(std::uint64_t bytes) {
-  const RequestGate::Ticket ticket(gate_);
-  if (!ticket) return fail(EINVAL);
-  return running_->store->reserve(bytes_to_pages(bytes));
-}
-
 // --- numbers
 
 DeviceStats Device::stats() const {
@@ -294,6 +284,7 @@ DeviceStats Device::stats() const {
   stats.context_bytes = store.context_bytes();
   if (running_->cluster_writer != nullptr)
     stats.context_bytes += running_->cluster_writer->memory_bytes();
+  stats.reserve_bytes = running_->reserves.owner_bytes.load(std::memory_order_relaxed);
   stats.reserved_bytes = pool.reserved_pages() * kPageBytes;
   stats.reserve_left_bytes = pool.reserve_left() * kPageBytes;
   const DedupStats dedup = store.dedup_stats();

@@ -49,6 +49,7 @@ namespace uzram {
 
 class Store;
 class Device;
+class MemoryAllowance;
 
 // What a front end does when a device comes to life and before it dies (a FUSE file with its loop
 // device, say).
@@ -89,6 +90,11 @@ struct Extent {
 // Who uses a store that set_backing refuses with EBUSY: "used as swap". Empty: nobody is seen.
 [[nodiscard]] std::string find_backing_user(const std::string& where);
 
+struct MemoryLimit {
+  std::uint64_t bytes = 0;  // 0: none.
+  std::string from;         // "mem_limit", "cgroup /a/group", "machine", "none".
+};
+
 // Why a line of policy settings was not taken.
 struct [[nodiscard]] PolicyRefusal {
   int code = 0;      // EINVAL, or EAGAIN: no thread can be made.
@@ -99,7 +105,8 @@ class Device {
  public:
   // An uninitialised device. `attachment` may be null (the library and the NBD plug-in) and must
   // outlive the device.
-  explicit Device(int id, Attachment* attachment = nullptr);
+  // `allowance` is what this process may take, shared by its devices; null: nobody counts.
+  explicit Device(int id, Attachment* attachment = nullptr, MemoryAllowance* allowance = nullptr);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -187,9 +194,16 @@ class Device {
   // Moves packed bytes together and gives the freed memory back. Errors: EINVAL while
   // uninitialised.
   Result<void> compact();
-  // Keeps at least `bytes` of pool memory touched ahead of need (for swap). 0 releases it.
-  // Errors: EINVAL while uninitialised; ENOMEM, and then nothing is kept.
+  // The pool memory that this device can reach now, and by whose word.
+  [[nodiscard]] MemoryLimit memory_limit() const;
+  // Keeps at least `bytes` of pool memory touched ahead of need, as the owner wishes. 0 ends it.
+  // Errors: EINVAL while uninitialised; ENOMEM, and then it is as before.
   Result<void> reserve(std::uint64_t bytes);
+  // The same for swap: the larger of both is kept, and the owner's comes back at the end. `keeper`
+  // is let go at end_swap and at reset, whichever comes first. Errors: as reserve.
+  Result<void> begin_swap(std::uint64_t reserve_bytes, std::shared_ptr<void> keeper);
+  void end_swap();
+  [[nodiscard]] bool is_prepared_for_swap() const;
 
   // --- data
   Result<void> read(std::uint64_t offset, MutableBytes out);
@@ -266,6 +280,7 @@ class Device {
   Result<void> configure(Change change);
   struct Counters;
   class CountedRequest;
+  struct Reserves;
   struct Running;    // What an initialised device is made of.
   class PolicyDoor;  // What the policy's thread may ask of the device.
 
@@ -281,6 +296,10 @@ class Device {
   void stop() UZ_REQUIRES(lifecycle_mutex_);
   // Requires: running_ stays as it is meanwhile; a backing store.
   WritebackOutcome write_back_within_limit(const WritebackRequest& request, const StopSignal& stop);
+  // Whether so much more memory can be had.
+  [[nodiscard]] bool has_room_for(std::uint64_t bytes) const;
+  // Requires: inside the gate, the mutex of the reserves held.
+  Result<void> change_reserves(std::uint64_t owner_bytes, std::uint64_t swap_bytes);
   // Requires for all: inside the gate.
   Result<void> check_range(std::uint64_t offset, std::uint64_t bytes) const;
   Result<void> read_range(std::uint64_t offset, MutableBytes out);
@@ -290,6 +309,7 @@ class Device {
   // constant after construction
   const int id_;
   Attachment* const attachment_;
+  MemoryAllowance* const allowance_;
   const std::unique_ptr<Counters> counters_;
   // synchronizes itself
   mutable RequestGate gate_;

@@ -3,6 +3,7 @@
 // For device*.cc only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -30,6 +31,19 @@ class Device::PolicyDoor final : public PolicyHost {
   Maintenance& maintenance_;
 };
 
+// What is set aside, and for whom: the pool keeps the larger part.
+struct Device::Reserves {
+  Mutex mutex;  // Held while a reserve changes. Relaxed: numbers that publish nothing.
+  std::atomic<std::uint64_t> owner_bytes{0};
+  std::atomic<std::uint64_t> swap_bytes{0};
+  std::shared_ptr<void> swap_keeper UZ_GUARDED_BY(mutex);  // Null: not prepared for swap.
+
+  [[nodiscard]] std::uint64_t effective_bytes() const {
+    return std::max(owner_bytes.load(std::memory_order_relaxed),
+                    swap_bytes.load(std::memory_order_relaxed));
+  }
+};
+
 struct Device::Running {
   Running(Device& device, std::unique_ptr<Store> made, std::unique_ptr<ClusterWriter> clusters,
           std::size_t helper_count)
@@ -42,6 +56,7 @@ struct Device::Running {
         policy(*store, policy_door) {}
   std::unique_ptr<Store> store;
   std::unique_ptr<ClusterWriter> cluster_writer;  // Null: none.
+  Reserves reserves;
   WorkerPool workers;
   Maintenance maintenance;  // Its thread ends before the store does.
   PolicyDoor policy_door;

@@ -7,7 +7,7 @@ int DeviceSet::add() {
   MutexLock lock(mutex_);
   int id = 0;
   while (devices_.count(id) != 0) ++id;
-  devices_.emplace(id, std::make_shared<Device>(id, attachment_));
+  devices_.emplace(id, std::make_shared<Device>(id, attachment_, allowance_));
   return id;
 }
 

@@ -20,7 +20,9 @@ namespace uzram {
 class DeviceSet {
  public:
   // `attachment` is given to every device; may be null; must outlive the set.
-  explicit DeviceSet(Attachment* attachment = nullptr) : attachment_(attachment) {}
+  // So does `allowance`.
+  explicit DeviceSet(Attachment* attachment = nullptr, MemoryAllowance* allowance = nullptr)
+      : attachment_(attachment), allowance_(allowance) {}
 
   // Adds an uninitialised device with the lowest free id, as the kernel's hot_add. Returns: the id.
   int add();
@@ -33,6 +35,7 @@ class DeviceSet {
 
  private:
   Attachment* const attachment_;
+  MemoryAllowance* const allowance_;
   mutable Mutex mutex_;
   std::map<int, std::shared_ptr<Device>> devices_ UZ_GUARDED_BY(mutex_);
 };

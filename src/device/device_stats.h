@@ -55,6 +55,7 @@ struct DeviceStats {
   std::uint64_t table_bytes = 0;          // Resident slot table pages.
   std::uint64_t pool_metadata_bytes = 0;  // Span descriptors in use.
   std::uint64_t context_bytes = 0;        // Codec contexts and scratch buffers of all lanes.
+  std::uint64_t reserve_bytes = 0;        // What the owner wants set aside (mem_reserve).
   std::uint64_t reserved_bytes = 0;       // Pool memory touched ahead of need (swap).
   std::uint64_t reserve_left_bytes = 0;   // Of these, what writes may use without new memory.
   std::uint64_t backing_bytes = 0;        // Buffers and tables for the backing store.

@@ -155,6 +155,16 @@ bool Pool::try_add_resident(std::uint64_t pages, LimitRule rule) {
   return true;
 }
 
+bool Pool::try_take_memory(std::uint64_t pages, LimitRule rule) const {
+  MemoryAllowance* const allowance = allowance_.load(std::memory_order_acquire);
+  if (allowance == nullptr) return true;
+  if (rule == LimitRule::Obey) {
+    return allowance->try_take(pages, allowance_scope_.load(std::memory_order_relaxed));
+  }
+  allowance->take(pages);
+  return true;
+}
+
 void Pool::raise_resident_pages_max(std::uint64_t pages) {
   std::uint64_t highest = resident_pages_max_.load(std::memory_order_relaxed);
   while (pages > highest &&
@@ -174,6 +184,11 @@ bool Pool::try_make_live(Span& span, std::uint64_t pages, LimitRule rule) {
       span.is_reserved ? 0 : born & span.resident_pages;  // Empty pages used again.
   const std::uint64_t added = count_pages(born) - count_pages(kept);
   if (added != 0 && !try_add_resident(added, rule)) return false;
+  // What is reserved is there already.
+  if (added != 0 && !span.is_reserved && !try_take_memory(added, rule)) {
+    resident_pages_.fetch_sub(added, std::memory_order_relaxed);
+    return false;
+  }
   if (kept != 0) empty_pages_.fetch_sub(count_pages(kept), std::memory_order_relaxed);
   if (span.is_reserved) reserved_pages_.fetch_sub(added, std::memory_order_relaxed);
   span.live_pages |= born;

@@ -24,6 +24,7 @@
 #include <optional>
 #include <span>
 
+#include "base/memory_allowance.h"
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/units.h"
@@ -86,6 +87,16 @@ class Pool {
   [[nodiscard]] std::uint64_t limit_pages() const {
     return limit_pages_.load(std::memory_order_relaxed);
   }
+  // From now on new memory is taken from what the process may still take; null: from no such count.
+  // Requires: it outlives the pool.
+  void set_allowance(MemoryAllowance* allowance) {
+    allowance_.store(allowance, std::memory_order_release);
+  }
+  void set_allowance_scope(AllowanceScope scope) {
+    allowance_scope_.store(scope, std::memory_order_relaxed);
+  }
+  // Takes pages that are to be touched. Returns: false when so many are not left.
+  [[nodiscard]] bool try_take_memory(std::uint64_t pages, LimitRule rule) const;
   // Pages that objects have touched and that have not been given back; reserved pages are counted
   // apart.
   [[nodiscard]] std::uint64_t resident_pages() const {
@@ -240,6 +251,8 @@ class Pool {
 
   // synchronizes itself; relaxed: plain counts that publish nothing.
   std::atomic<std::uint64_t> limit_pages_{0};
+  std::atomic<MemoryAllowance*> allowance_{nullptr};  // Release and acquire: publishes the object.
+  std::atomic<AllowanceScope> allowance_scope_{AllowanceScope::CgroupAndMachine};
   std::atomic<std::uint64_t> resident_pages_{0};
   std::atomic<std::uint64_t> resident_pages_max_{0};
   std::atomic<std::uint64_t> empty_pages_{0};

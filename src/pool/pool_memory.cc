@@ -22,6 +22,9 @@ std::uint64_t Pool::punch_dead_pages(Span& span, std::uint32_t index, std::uint6
     const std::uint64_t mask = (~std::uint64_t{0} >> (64 - run)) << first;
     span.resident_pages &= ~mask;
     resident_pages_.fetch_sub(run, std::memory_order_relaxed);
+    if (MemoryAllowance* const allowance = allowance_.load(std::memory_order_acquire)) {
+      allowance->give_back(run);
+    }
     empty_pages_.fetch_sub(run, std::memory_order_relaxed);
     given += run;
   }

@@ -208,8 +208,16 @@ Result<SlotWord> Store::build_packed(MutableBytes packed, std::size_t packed_byt
   return SlotWord::packed(*handle, packed_bytes, priority);
 }
 
-Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content) {
+bool Store::try_touch(PageIndex page) {
+  if (table_.is_touched(page)) return true;
+  // A page of words costs as much as any other, also where it names nothing but zeros.
+  if (!pool_->try_take_memory(1, LimitRule::Obey)) return false;
   table_.touch(page);
+  return true;
+}
+
+Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content) {
+  if (!try_touch(page)) return fail(ENOSPC);
   const SlotWord seen = table_.load(page);
   if (object_bytes(seen) != 0) pool_->prefetch(seen.handle());
   const Result<Placed> fresh = place(lane, page, content, seen);
@@ -236,7 +244,7 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
   UZ_DCHECK(offset + data.size() <= kPageBytes && page.value < config_.disk_pages);
   alignas(64) std::array<std::byte, kPageBytes> whole;
   const PageBuffer content(whole);
-  table_.touch(page);
+  if (!try_touch(page)) return fail(ENOSPC);
   table_.claim(page);
   const Result<void> was = read(page, content);
   if (!was) {

@@ -339,6 +339,8 @@ class Store {
   }
   // Bytes of the object that the word points to; 0 when it points to none.
   [[nodiscard]] std::size_t object_bytes(SlotWord word) const;
+  // Makes the page's word one that may be written. Returns: false when there is no memory for it.
+  [[nodiscard]] bool try_touch(PageIndex page);
   [[nodiscard]] LimitRule limit_rule(std::size_t new_bytes, SlotWord old_word) const;
   [[nodiscard]] SlotKind kind_of(PageIndex slot) const;
   bool move_object(PageIndex slot);

@@ -57,7 +57,7 @@ class SwapChurnTest(DaemonTest):
         self.need("mkswap", "swapon", "swapoff")
         name, disk = self.daemon.create("--size", "384M", "--algorithm", "lz4",
                                         "--mem-limit", _LIMIT_BYTES)
-        self.daemon.must("swap", "on", name, "--priority", "1000")
+        self.daemon.must("swap", "on", name, "--priority", "1000", "--force")
         self.addCleanup(lambda: run("swapoff", disk, check=False))
         churner = self.start_churner()
         self.churn(churner, min(3, _SECONDS))  # What each thread touches once.
@@ -68,7 +68,7 @@ class SwapChurnTest(DaemonTest):
         arena_after, faults_after = self.measure()
         written = int(self.daemon.attribute(name, "stat").split()[4]) - written_before
         stat = self.daemon.mm_stat(name)
-        left = int(self.daemon.attribute(name, "mem_reserve"))
+        left = self.daemon.devices()[0]["reserve_left_bytes"]
         print(f"{changed} pages changed, {written} requests written, arena {arena_before} to "
               f"{arena_after} bytes, {faults_after - faults_before} faults of serving threads, at "
               f"most {stat['mem_used_max']} of {_LIMIT_BYTES} bytes used, {left} left")

@@ -9,7 +9,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import memory_cgroup  # noqa: E402
-from uzram_daemon import DaemonTest, run  # noqa: E402
+from uzram_daemon import DaemonTest, run, wait_until  # noqa: E402
 
 _LIMIT_BYTES, _TOUCHED_MIB = 64 << 20, 400
 
@@ -27,7 +27,8 @@ class SwapTest(DaemonTest):
                                                   "--mem-limit", "400M")
 
     def swap_on(self, *options):
-        self.daemon.must("swap", "on", self.name, "--priority", "1000", *options)
+        # Where the daemon may not become an I/O flusher, swap is had by force only.
+        self.daemon.must("swap", "on", self.name, "--priority", "1000", "--force", *options)
         self.addCleanup(lambda: self.disk in swap_paths() and run("swapoff", self.disk))
 
     def test_a_process_keeps_400_mib_in_a_cgroup_of_64(self):
@@ -72,9 +73,69 @@ class SwapTest(DaemonTest):
     def test_a_file_system_is_not_overwritten_by_swap(self):
         self.need("mkfs.ext4")
         run("mkfs.ext4", "-q", self.disk)
-        refused = self.daemon.ask("swap", "on", self.name)
+        self.refuse_content("ext4")
+
+    def first_bytes(self):
+        with open(self.disk, "rb") as disk:
+            return disk.read(1 << 20)
+
+    def refuse_content(self, words):
+        before = self.first_bytes()
+        refused = self.daemon.ask("swap", "on", self.name, "--force")
         self.assertNotEqual(0, refused.returncode)
-        self.assertIn("ext4", refused.stderr)
+        self.assertIn(words, refused.stderr)
+        self.assertEqual(before, self.first_bytes())
+
+    def test_a_partition_table_is_not_overwritten_by_swap(self):
+        self.need("sfdisk")
+        run("sfdisk", "-q", self.disk, input=",,\n")
+        self.refuse_content("partition table")
+
+    def test_a_file_system_with_a_swap_signature_is_no_old_swap(self):
+        self.need("mkfs.ext4")
+        run("mkfs.ext4", "-q", self.disk)
+        with open(self.disk, "r+b") as disk:
+            disk.seek(4086)
+            disk.write(b"SWAPSPACE2")
+        self.refuse_content("ext4")
+
+    def locked_kib(self):
+        status = pathlib.Path(f"/proc/{self.daemon.process.pid}/status").read_text("utf-8")
+        return int(next(line for line in status.splitlines() if "VmLck" in line).split()[1])
+
+    def test_a_swapoff_by_hand_gives_back_what_was_set_aside(self):
+        before = self.locked_kib()
+        self.daemon.must("set", self.name, "mem_reserve", "12M")
+        self.swap_on("--reserve", "32M")
+        self.assertGreater(self.locked_kib(), before)
+        run("swapoff", self.disk)
+        self.assertTrue(wait_until(lambda: self.locked_kib() <= before))
+        self.assertEqual("12582912\n", self.daemon.attribute(self.name, "mem_reserve"))
+        reserved = self.daemon.devices()[0]["stats"]["reserved_bytes"]
+        self.assertTrue(12 << 20 <= reserved < 24 << 20, reserved)
+
+    def test_the_throttle_of_the_disk_is_off_while_it_is_swap(self):
+        number = pathlib.Path(self.disk).name
+        throttle = pathlib.Path(f"/sys/block/{number}/queue/wbt_lat_usec")
+        if not throttle.exists():
+            self.skipTest("this kernel has no write-back throttle")
+        before = throttle.read_text("utf-8")
+        self.swap_on("--reserve", "32M")
+        self.assertEqual("0\n", throttle.read_text("utf-8"))
+        self.daemon.must("swap", "off", self.name)
+        self.assertEqual(before, throttle.read_text("utf-8"))
+
+    def test_a_strangers_disk_under_the_same_number_is_left_alone(self):
+        image = self.daemon.state.with_suffix(".img")
+        self.addCleanup(lambda: image.unlink(missing_ok=True))
+        image.write_bytes(b"stranger" * (1 << 17))
+        run("losetup", "-d", self.disk)
+        run("losetup", self.disk, image)
+        self.addCleanup(lambda: run("losetup", "-d", self.disk, check=False))
+        refused = self.daemon.ask("swap", "on", self.name, "--force")
+        self.assertNotEqual(0, refused.returncode)
+        self.assertIn("lost its block device", refused.stderr)
+        self.assertEqual(b"stranger" * (1 << 17), image.read_bytes())
 
 
 if __name__ == "__main__":

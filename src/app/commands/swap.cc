@@ -17,6 +17,7 @@ struct SwapWords {
   std::string device;
   std::string reserve;
   std::optional<int> priority;
+  bool is_forced = false;
 };
 
 constexpr int kHighestPriority = 32767;
@@ -35,6 +36,7 @@ int run_swap_on(const CommandLine& line, const SwapWords& words) {
     }
     request["priority"] = *words.priority;
   }
+  if (words.is_forced) request["force"] = true;
   int exit_code = 0;
   const auto remarks = ask_daemon(line, request, exit_code);
   if (!remarks) return exit_code;
@@ -64,6 +66,7 @@ void add_swap(CLI::App& program, CommandLine& line) {
   on->add_option("--reserve", words->reserve, "memory to set aside (default: the mem_limit)")
       ->type_name("SIZE");
   on->add_option("--priority", words->priority, "0 to 32767, higher is used first")->type_name("N");
+  on->add_flag("--force", words->is_forced, "even where it can hang the machine");
   add_socket_option(*on, line);
   on->footer("Example: uzram swap on zram0 --priority 100");
   on->callback([&line, words] { line.run = [&line, words] { return run_swap_on(line, *words); }; });
