@@ -76,7 +76,8 @@ InputResult<SwapSwitch::Disk> SwapSwitch::open_disk(const Device& device) {
     return refuse(EINVAL, fmt::format("{} has no disksize yet; set it first", name));
   }
   auto descriptor = device.open_disk();
-  if (!descriptor && descriptor.error().code == ENODEV && !device.block_path().empty()) {
+  if (!descriptor && descriptor.error().code == ENODEV &&
+      block_device_number(device.block_path())) {
     return refuse(ENODEV,
                   fmt::format("{} has lost its block device: {} was detached by hand (losetup -d), "
                               "and may be another's by now; reset the device",
