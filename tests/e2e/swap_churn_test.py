@@ -16,7 +16,7 @@ import memory_cgroup  # noqa: E402
 from uzram_daemon import DaemonTest, run  # noqa: E402
 
 _SECONDS = float(os.environ.get("UZRAM_CHURN_SECONDS", "8"))
-_GROUP_BYTES, _CHURNED_MIB, _LIMIT_BYTES = 48 << 20, 192, 96 << 20
+_GROUP_BYTES, _CHURNED_MIB, _LIMIT_BYTES = 48 << 20, 144, 96 << 20
 _EXCESS_BYTES = 256 << 10  # What replacements may add for a moment (docs/attributes.md, mem_limit).
 
 
@@ -50,22 +50,23 @@ class SwapChurnTest(DaemonTest):
         churner.stdin.flush()
         return int(churner.stdout.readline().split()[1])
 
-    def measure(self):
-        return self.daemon.arena_bytes(), sum(serving_faults(self.daemon.process.pid).values())
+    def faults(self):
+        return sum(serving_faults(self.daemon.process.pid).values())
 
     def test_an_arena_that_serves_swap_neither_grows_nor_faults(self):
         self.need("mkswap", "swapon", "swapoff")
-        name, disk = self.daemon.create("--size", "384M", "--algorithm", "lz4",
+        name, disk = self.daemon.create("--size", "256M", "--algorithm", "lz4",
                                         "--mem-limit", _LIMIT_BYTES)
         self.daemon.must("swap", "on", name, "--priority", "1000", "--force")
         self.addCleanup(lambda: run("swapoff", disk, check=False))
+        arena_before = self.daemon.arena_bytes()
         churner = self.start_churner()
         self.churn(churner, min(3, _SECONDS))  # What each thread touches once.
         self.assertTrue(serving_faults(self.daemon.process.pid), "no serving thread was found")
-        arena_before, faults_before = self.measure()
+        faults_before = self.faults()
         written_before = int(self.daemon.attribute(name, "stat").split()[4])
         changed = self.churn(churner, _SECONDS)
-        arena_after, faults_after = self.measure()
+        arena_after, faults_after = self.daemon.arena_bytes(), self.faults()
         written = int(self.daemon.attribute(name, "stat").split()[4]) - written_before
         stat = self.daemon.mm_stat(name)
         left = self.daemon.devices()[0]["reserve_left_bytes"]
