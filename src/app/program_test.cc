@@ -110,9 +110,10 @@ TEST_P(WrongInput, GetsOneLineThatSaysWhatWouldBeRight) {
 INSTANTIATE_TEST_SUITE_P(
     Program, WrongInput,
     testing::Values(
-        WrongWords{{}, "serve, create, list"}, WrongWords{{"creat"}, "serve, create, list"},
-        WrongWords{{"--nothing"}, "serve, create, list"},
-        WrongWords{{"a\nb"}, "serve, create, list"},
+        WrongWords{{}, "serve, stop, create, list"},
+        WrongWords{{"creat"}, "serve, stop, create, list"},
+        WrongWords{{"--nothing"}, "serve, stop, create, list"},
+        WrongWords{{"a\nb"}, "serve, stop, create, list"},
         WrongWords{{"create"}, "uzram create --size 1G"},
         WrongWords{{"create", "--size"}, "uzram create --size 1G"},
         WrongWords{{"create", "--size", "12X"}, "4GiB"},

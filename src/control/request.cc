@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <climits>
 #include <exception>
 #include <initializer_list>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -58,12 +58,11 @@ InputResult<std::optional<std::uint64_t>> optional_bytes(const Json& request, co
 InputResult<std::optional<int>> optional_int(const Json& request, const char* member) {
   const auto found = request.find(member);
   if (found == request.end() || found->is_null()) return std::nullopt;
-  constexpr std::uint64_t kHighest = std::numeric_limits<int>::max();
-  if (found->is_number_unsigned() && found->get<std::uint64_t>() <= kHighest) {
+  if (found->is_number_unsigned() && found->get<std::uint64_t>() <= INT_MAX) {
     return found->get<int>();
   }
   if (found->is_number_integer() && !found->is_number_unsigned() &&
-      found->get<std::int64_t>() >= std::numeric_limits<int>::min()) {
+      found->get<std::int64_t>() >= INT_MIN) {
     return found->get<int>();
   }
   return refuse(EINVAL, fmt::format("\"{}\" is not a whole number of 32 bits", member));

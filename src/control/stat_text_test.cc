@@ -38,7 +38,7 @@ TEST(StatText, PutsEachNumberIntoItsColumn) {
       "      101       25        0       26       27       28       29\n");
   EXPECT_EQ(format_total_stat(stats),
             "orig_data_size 1\nmem_used_total 3\ntable_bytes 32\npool_metadata_bytes 33\n"
-            "context_bytes 34\nreserved_bytes 35\nbacking_bytes 36\ntotal_bytes 173\n");
+            "context_bytes 34\nreserved_bytes 36\nbacking_bytes 38\ntotal_bytes 176\n");
 }
 
 TEST(StatText, HasTheColumnsOfDeduplicationOnlyWhereItIsOn) {

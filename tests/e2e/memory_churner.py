@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""memory_churner.py MIB: fills MIB of memory, then changes pages at random while it is told to.
+"""memory_churner.py MIB: fills MIB of memory, then changes pages at random when it is told to.
 
 For each line with a number of seconds on standard input it changes pages for so long and prints how
 many. In turn pages get small, middle and large content, so that their packed sizes move. At the end
