@@ -128,7 +128,8 @@ class LeftoverTest(unittest.TestCase):
 
     def serve(self, state, socket, is_apart):
         """A daemon whose state folder lies on a file system that only it sees."""
-        words = [uzram_program(), "serve", "--state", state, "--socket", socket]
+        words = [uzram_program(), "serve", "--stop-drops-data", "--state", state,
+                 "--socket", socket]
         if is_apart:
             words = ["unshare", "-m", "--propagation", "private", "sh", "-c",
                      'mount -t tmpfs tmpfs "$0" && exec "$@"', state.parent, *words]
