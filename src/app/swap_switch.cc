@@ -76,12 +76,10 @@ InputResult<SwapSwitch::Disk> SwapSwitch::open_disk(const Device& device) {
     return refuse(EINVAL, fmt::format("{} has no disksize yet; set it first", name));
   }
   auto descriptor = device.open_disk();
-  if (!descriptor && descriptor.error().code == ENODEV &&
-      block_device_number(device.block_path())) {
-    return refuse(ENODEV,
-                  fmt::format("{} has lost its block device: {} was detached by hand (losetup -d), "
-                              "and may be another's by now; reset the device",
-                              name, device.block_path()));
+  if (!descriptor && device.is_disk_missing()) {
+    return refuse(ENODEV, fmt::format("{} has lost its block device, which was detached by hand "
+                                      "(losetup -d); make it again: uzram attach {}",
+                                      name, name));
   }
   struct stat status {};
   if (!descriptor || ::fstat(descriptor->get(), &status) != 0 || !S_ISBLK(status.st_mode)) {

@@ -69,7 +69,7 @@ class SwapChurnTest(DaemonTest):
         arena_after, faults_after = self.daemon.arena_bytes(), self.faults()
         written = int(self.daemon.attribute(name, "stat").split()[4]) - written_before
         stat = self.daemon.mm_stat(name)
-        left = self.daemon.devices()[0]["reserve_left_bytes"]
+        left = self.daemon.devices()[0]["stats"]["reserve_left_bytes"]
         print(f"{changed} pages changed, {written} requests written, arena {arena_before} to "
               f"{arena_after} bytes, {faults_after - faults_before} faults of serving threads, at "
               f"most {stat['mem_used_max']} of {_LIMIT_BYTES} bytes used, {left} left")

@@ -112,7 +112,8 @@ class SwapTest(DaemonTest):
         self.assertTrue(wait_until(lambda: self.locked_kib() <= before))
         self.assertEqual("12582912\n", self.daemon.attribute(self.name, "mem_reserve"))
         reserved = self.daemon.devices()[0]["stats"]["reserved_bytes"]
-        self.assertTrue(12 << 20 <= reserved < 24 << 20, reserved)
+        # With what is touched besides; the reserve of swap would be 32 MiB and more.
+        self.assertTrue(12 << 20 <= reserved < 32 << 20, reserved)
 
     def test_the_throttle_of_the_disk_is_off_while_it_is_swap(self):
         number = pathlib.Path(self.disk).name
