@@ -11,6 +11,8 @@
 #include <fstream>
 #include <thread>
 
+#include "base/sanitized.h"
+
 namespace uzram {
 namespace {
 
@@ -60,14 +62,8 @@ int oom_score() {
   return score;
 }
 
-// The sanitizers turn mlockall() into nothing, and size the stacks of threads themselves.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kIsSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kIsSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kIsSanitized = false;
-#endif
+// The sanitizers turn mlockall() into nothing, and size the stacks of threads themselves: cases
+// that need either are skipped there.
 
 // Locking concerns the whole process, so each case runs in one of its own.
 template <typename Body>

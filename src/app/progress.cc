@@ -28,7 +28,7 @@ std::string progress_line(const std::string& work, std::uint64_t done_bytes,
                      short_size(*all_bytes));
 }
 
-Progress::Progress(std::string work, std::optional<std::uint64_t> all_bytes)
+Progress::Progress(const std::string& work, std::optional<std::uint64_t> all_bytes)
     : work_(printable(work)),
       all_bytes_(all_bytes),
       is_shown_(::isatty(STDERR_FILENO) == 1),

@@ -21,7 +21,7 @@ namespace uzram {
 class Progress {
  public:
   // all_bytes: nullopt when nobody knows.
-  Progress(std::string work, std::optional<std::uint64_t> all_bytes);
+  Progress(const std::string& work, std::optional<std::uint64_t> all_bytes);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -159,7 +159,7 @@ InputResult<std::vector<std::string>> SwapSwitch::swap_on(const std::shared_ptr<
   if (!reserve_bytes) return tl::unexpected<InputError>(reserve_bytes.error());
   InputResult<Remarks> remarks = check_hazards(*reserve_bytes, request.is_forced);
   if (!remarks) return remarks;
-  const InputResult<Remarks> prepared = prepare(*device, *reserve_bytes);
+  InputResult<Remarks> prepared = prepare(*device, *reserve_bytes);
   if (!prepared) return prepared;
   remarks->insert(remarks->end(), prepared->begin(), prepared->end());
   swaps_.push_back({device, switch_off_throttle(disk->number)});

@@ -76,7 +76,7 @@ bool has_other_in(const fs::path& folder) {
 
 }  // namespace
 
-MemoryCgroups::MemoryCgroups(std::string proc_folder)
+MemoryCgroups::MemoryCgroups(const std::string& proc_folder)
     : cgroup_file_(proc_folder + "/cgroup"), mountinfo_file_(proc_folder + "/mountinfo") {}
 
 void MemoryCgroups::add_levels(std::string_view group, bool is_version_2) {

@@ -36,7 +36,7 @@ struct CgroupRoom {
 class MemoryCgroups {
  public:
   // `proc_folder` has the files "cgroup" and "mountinfo".
-  explicit MemoryCgroups(std::string proc_folder = "/proc/self");
+  explicit MemoryCgroups(const std::string& proc_folder = "/proc/self");
 
   // The group that leaves least. Returns: nullopt when no group has a limit.
   [[nodiscard]] std::optional<CgroupRoom> tightest();
