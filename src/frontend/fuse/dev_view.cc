@@ -82,8 +82,7 @@ struct DevView::Served {
 };
 
 std::optional<struct stat> DevView::Served::look_at_disk(const std::string& name) const {
-  const FileDescriptor file(
-      ::openat(blocks.get(), (name + "/dev").c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(::openat(blocks.get(), (name + "/dev").c_str(), O_RDONLY | O_CLOEXEC));
   std::array<char, 32> text{};
   unsigned major_number = 0;
   unsigned minor_number = 0;
@@ -173,8 +172,8 @@ void DevView::Served::on_getattr(fuse_req_t request, fuse_ino_t inode, fuse_file
 void DevView::Served::on_readlink(fuse_req_t request, fuse_ino_t inode) {
   Served& view = of(request);
   std::array<char, 4096> target{};
-  const ssize_t bytes = ::readlinkat(view.real.get(), view.path_of(inode).c_str(), target.data(),
-                                     target.size() - 1);
+  const ssize_t bytes =
+      ::readlinkat(view.real.get(), view.path_of(inode).c_str(), target.data(), target.size() - 1);
   if (bytes < 0) {
     ::fuse_reply_err(request, errno);
     return;
