@@ -63,6 +63,9 @@ class Attachment {
   virtual Result<void> detach(Device& device) = 0;
   // Where users find the disk ("/dev/loop0"); empty when there is nothing to open.
   [[nodiscard]] virtual std::string block_path(const Device& device) const = 0;
+  // True: whatever serves the disk is there, and stays until false, so that serving never has to
+  // make it. Errors: EAGAIN, ENOMEM; nothing is kept then.
+  virtual Result<void> keep_awake(Device&, bool) { return {}; }
 };
 
 // A stretch of pages that are alike, for front ends that report allocation (NBD block status,

@@ -13,6 +13,7 @@
 
 #include "frontend/fuse/block_users.h"
 #include "frontend/fuse/fuse_disk.h"
+#include "frontend/fuse/idle_watch.h"
 #include "frontend/fuse/loop_device.h"
 
 namespace uzram {
@@ -39,6 +40,12 @@ Result<FileDescriptor> open_served(const FuseDisk& file, std::uint64_t bytes) {
   if (!descriptor.is_open() || ::fstat(descriptor.get(), &status) != 0) return fail_errno();
   if (static_cast<std::uint64_t>(status.st_size) != bytes) return fail(EIO);
   return descriptor;
+}
+
+// A few looks before a disk's threads go home.
+std::chrono::milliseconds look_pause(std::chrono::milliseconds rest_after) {
+  using std::chrono::milliseconds;
+  return std::clamp(rest_after / 8, milliseconds(5), milliseconds(200));
 }
 
 bool is_no_loop_here(const Error& error) {
@@ -68,6 +75,8 @@ struct FuseAttachment::Disk {
   bool uses_uring = false;
 };
 
+FuseAttachment::FuseAttachment(FuseAttachmentOptions options) : options_(std::move(options)) {}
+
 InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachmentOptions options) {
   if (options.state_dir.empty() || options.state_dir.front() != '/') {
     return refuse(EINVAL, fmt::format("the state folder {} must be an absolute path",
@@ -84,6 +93,12 @@ InputResult<std::unique_ptr<FuseAttachment>> FuseAttachment::create(FuseAttachme
                   "this kernel has no FUSE over io_uring (Linux 6.14); use auto or off");
   }
   std::unique_ptr<FuseAttachment> attachment(new FuseAttachment(std::move(options)));
+  auto watch = IdleWatch::start(look_pause(attachment->options_.rest_after));
+  if (!watch) {
+    return refuse(watch.error().code, fmt::format("no thread can be had that watches disks ({})",
+                                                  errno_name(watch.error().code)));
+  }
+  attachment->idle_watch_ = std::move(*watch);
   const std::string folder = attachment->options_.state_dir + "/disk";
   std::error_code error;
   fs::create_directories(folder, error);
@@ -142,11 +157,12 @@ Result<std::unique_ptr<FuseDisk>> FuseAttachment::make_file(Device& device) {
   FuseDisk::Settings settings;
   const unsigned processors = std::max(std::thread::hardware_concurrency(), 2U);
   settings.thread_count = options_.thread_count == 0 ? processors : options_.thread_count;
+  settings.rest_after = options_.rest_after;
   settings.wants_uring = options_.io_uring != UringUse::Off;
-  auto file = FuseDisk::make(device, file_path(device.id()), settings);
+  auto file = FuseDisk::make(device, file_path(device.id()), settings, *idle_watch_);
   if (file || options_.io_uring != UringUse::Auto || !is_fuse_uring_enabled()) return file;
   settings.wants_uring = false;  // What was refused over io_uring may do without.
-  return FuseDisk::make(device, file_path(device.id()), settings);
+  return FuseDisk::make(device, file_path(device.id()), settings, *idle_watch_);
 }
 
 // The kernel looks at its parameter when it mounts, so it is on for that moment only.
@@ -213,6 +229,11 @@ void FuseAttachment::abandon(Device& device) {
 std::string FuseAttachment::block_path(const Device& device) const {
   const std::shared_ptr<Disk> disk = find(device);
   return disk == nullptr ? std::string() : disk->block_path;
+}
+
+Result<void> FuseAttachment::keep_awake(Device& device, bool is_kept) {
+  const std::shared_ptr<Disk> disk = find(device);
+  return disk == nullptr ? Result<void>() : disk->file->keep_awake(is_kept);
 }
 
 bool FuseAttachment::uses_uring(const Device& device) const {

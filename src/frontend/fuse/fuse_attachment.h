@@ -4,7 +4,8 @@
 // What:    for a device that comes to life: a FUSE mount that is one file (fuse_disk.h), and a loop
 //          device over that file (loop_device.h). Where loop devices cannot be had, the file alone.
 //          Not here: attributes (tree.h).
-// Owns:    <state_dir>/disk/zramN (file and mount), the loop device, the serving threads.
+// Owns:    <state_dir>/disk/zramN (file and mount), the loop device, the serving threads, and the
+//          thread that watches disks at rest, which have none.
 // Errors:  attach -> from the system (EPERM, ENOENT no /dev/fuse, EBUSY another daemon serves that
 //          file); whatever was made before the failure is undone. detach -> EBUSY while anybody
 //          uses the disk; it then goes on serving.
@@ -13,6 +14,7 @@
 // Proof:   fuse_attachment_test.cc.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,6 +27,7 @@
 namespace uzram {
 
 class FuseDisk;
+class IdleWatch;
 class LoopDevice;
 
 // Requests over io_uring instead of read and write: faster at depth, slower one at a time.
@@ -38,7 +41,8 @@ struct FuseAttachmentOptions {
   std::string state_dir;  // Absolute. Made (0755) when it is not there.
   UringUse io_uring = UringUse::Auto;
   bool has_loop = true;       // False: never a loop device, the file is the disk.
-  unsigned thread_count = 0;  // Serving threads of a disk; 0: one a processor, two at least.
+  unsigned thread_count = 0;  // Most threads that serve a disk; 0: one a processor, two at least.
+  std::chrono::milliseconds rest_after{3000};  // Without requests: then its threads go home.
 };
 
 class FuseAttachment : public Attachment {
@@ -55,6 +59,7 @@ class FuseAttachment : public Attachment {
   Result<void> detach(Device& device) override;
   // "/dev/loop0", or the file's path where there is no loop device; empty when not attached.
   [[nodiscard]] std::string block_path(const Device& device) const override;
+  Result<void> keep_awake(Device& device, bool is_kept) override;
 
   // Takes the disk away from whoever uses it: their next request fails. For the end of the process,
   // before the device is destroyed. Not attached: nothing happens.
@@ -67,7 +72,7 @@ class FuseAttachment : public Attachment {
  private:
   struct Disk;
 
-  explicit FuseAttachment(FuseAttachmentOptions options) : options_(std::move(options)) {}
+  explicit FuseAttachment(FuseAttachmentOptions options);
   // Requires: no daemon serves this folder.
   void clear_leftovers() const;
   Result<std::unique_ptr<FuseDisk>> make_file(Device& device);
@@ -78,6 +83,7 @@ class FuseAttachment : public Attachment {
 
   // constant after construction
   const FuseAttachmentOptions options_;
+  std::unique_ptr<IdleWatch> idle_watch_;  // Made by create. Goes after the disks.
   Mutex uring_switch_mutex_;  // Held while the kernel's parameter is changed for a mount.
   mutable Mutex mutex_;       // Never held while the system is called.
   std::map<int, std::shared_ptr<Disk>> disks_ UZ_GUARDED_BY(mutex_);

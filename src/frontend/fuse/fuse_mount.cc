@@ -24,15 +24,15 @@ Result<FileDescriptor> open_fuse_node() {
   return node;
 }
 
-Result<FileDescriptor> clone_connection(const FileDescriptor& connection) {
+}  // namespace
+
+Result<FileDescriptor> clone_fuse_connection(int connection) {
   auto clone = open_fuse_node();
   if (!clone) return clone;
-  std::uint32_t source = static_cast<std::uint32_t>(connection.get());
+  auto source = static_cast<std::uint32_t>(connection);
   if (::ioctl(clone->get(), FUSE_DEV_IOC_CLONE, &source) != 0) return fail_errno();
   return clone;
 }
-
-}  // namespace
 
 Result<FuseDescriptors> mount_fuse_file(const std::string& path, unsigned clone_count) {
   auto connection = open_fuse_node();
@@ -47,7 +47,7 @@ Result<FuseDescriptors> mount_fuse_file(const std::string& path, unsigned clone_
     return fail_errno();
   }
   for (unsigned i = 0; i < clone_count; ++i) {
-    auto clone = clone_connection(descriptors.connection);
+    auto clone = clone_fuse_connection(descriptors.connection.get());
     if (!clone) {
       unmount_by_force(path);
       return tl::unexpected(clone.error());

@@ -3,8 +3,10 @@
 //
 // What:    mounting a file system that is one file, its descriptors, unmounting, leftovers. Not
 //          here: what is said over the descriptors (disk_requests.h).
-// Owns:    FuseDescriptors owns every descriptor of one connection. All are made before the first
-//          request is read, so another process can be given them and outlive this one.
+// Owns:    FuseDescriptors owns every descriptor of one connection that is kept. Clones that
+//          serving threads make for a while (disk_crew.h) carry requests of their own and nothing
+//          else: another process that is given the connection clones it again, and the kernel has
+//          it answer what a lost clone had read (resend).
 // Errors:  from the system.
 // Threads: any thread; calls block for short. Only is_dead_mount and clear_dead_mount wait for
 //          an answer, when there is a server that lives.
@@ -29,6 +31,9 @@ struct FuseDescriptors {
 // Mounts over the regular file at `path` a file system whose root is a regular file. Nobody answers
 // it yet: touching `path` blocks until somebody serves the descriptors.
 Result<FuseDescriptors> mount_fuse_file(const std::string& path, unsigned clone_count);
+
+// Another descriptor of the same connection, at any time after the mount.
+Result<FileDescriptor> clone_fuse_connection(int connection);
 
 // Ends the connection and unmounts, whoever still has files open. Returns: false when nothing is
 // mounted there or this user may not.

@@ -14,9 +14,8 @@ namespace {
 // A WRITE's header and arguments end where the second page begins.
 constexpr std::size_t kWriteHeadBytes = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 constexpr std::size_t kHeadOffset = kPageBytes - kWriteHeadBytes;
-constexpr std::size_t kBufferBytes = kPageBytes + kMostDataBytes;
 static_assert(kHeadOffset % alignof(fuse_in_header) == 0);
-static_assert(kBufferBytes - kHeadOffset >= FUSE_MIN_READ_BUFFER);
+static_assert(FuseReader::kBufferBytes - kHeadOffset >= FUSE_MIN_READ_BUFFER);
 
 // The errors after which the same descriptor can be read again.
 bool is_passing(int error) {
@@ -28,13 +27,17 @@ bool is_passing(int error) {
 Result<std::unique_ptr<FuseReader>> FuseReader::make(int descriptor, DiskRequests& requests) {
   auto buffer = ServingBuffer::make(kBufferBytes);
   if (!buffer) return tl::unexpected(buffer.error());
-  return std::unique_ptr<FuseReader>(new FuseReader(descriptor, requests, std::move(*buffer)));
+  return std::make_unique<FuseReader>(descriptor, requests, std::move(*buffer));
 }
 
 void FuseReader::serve() {
-  std::uint32_t opcode = 0;
-  while (serve_one(opcode)) {
+  while (serve_one()) {
   }
+}
+
+bool FuseReader::serve_one() {
+  std::uint32_t opcode = 0;
+  return serve_one(opcode);
 }
 
 bool FuseReader::serve_init() {
@@ -45,20 +48,28 @@ bool FuseReader::serve_init() {
   return false;
 }
 
-// Returns: false when the connection has ended.
 bool FuseReader::serve_one(std::uint32_t& opcode) {
   const MutableBytes area = buffer_.bytes().subspan(kHeadOffset);
   opcode = 0;
   const ssize_t got = ::read(descriptor_, area.data(), area.size());
   if (got < 0) return is_passing(errno);
-  const auto request_bytes = static_cast<std::size_t>(got);
+  is_busy_.store(true, std::memory_order_relaxed);
+  answer(static_cast<std::size_t>(got), opcode);
+  served_.store(served_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  is_busy_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+// The request lies at the front of the buffer.
+void FuseReader::answer(std::size_t request_bytes, std::uint32_t& opcode) {
+  const MutableBytes area = buffer_.bytes().subspan(kHeadOffset);
   DiskRequests::Request request{};
-  if (request_bytes < sizeof(request.header)) return true;  // Nobody to answer.
+  if (request_bytes < sizeof(request.header)) return;  // Nobody to answer.
   std::memcpy(&request.header, area.data(), sizeof(request.header));
   opcode = request.header.opcode;
   if (request.header.len != request_bytes) {
     reply(request.header.unique, {true, EINVAL, 0});
-    return true;
+    return;
   }
   const ConstBytes body =
       area.subspan(sizeof(request.header), request_bytes - sizeof(request.header));
@@ -66,9 +77,8 @@ bool FuseReader::serve_one(std::uint32_t& opcode) {
       opcode == FUSE_WRITE ? std::min(body.size(), sizeof(fuse_write_in)) : body.size();
   request.op = body.first(op_bytes);
   request.payload = body.subspan(op_bytes);
-  const DiskRequests::Reply answer = requests_.handle(request, data_pages());
-  if (answer.is_wanted) reply(request.header.unique, answer);
-  return true;
+  const DiskRequests::Reply given = requests_.handle(request, data_pages());
+  if (given.is_wanted) reply(request.header.unique, given);
 }
 
 void FuseReader::reply(std::uint64_t unique, const DiskRequests::Reply& reply) {

@@ -11,8 +11,10 @@
 #include <cstring>
 #include <fstream>
 #include <future>
+#include <list>
 
 #include "base/check.h"
+#include "base/start_thread.h"
 #include "frontend/fuse/serving_buffer.h"
 #include "frontend/fuse/serving_thread.h"
 
@@ -107,7 +109,7 @@ Result<std::unique_ptr<FuseUring::Queue>> FuseUring::Queue::make(int descriptor,
 }
 
 void FuseUring::Queue::run(std::promise<int>& ready) {
-  prepare_serving_thread("uzram-uring");
+  prepare_serving_thread();
   // The kernel chooses the ring by the processor of the caller. A processor that is not there now
   // has a ring too, whose thread may sleep anywhere.
   cpu_set_t own;
@@ -223,12 +225,16 @@ Result<std::unique_ptr<FuseUring>> FuseUring::make(int descriptor, DiskRequests&
 }
 
 Result<void> FuseUring::start() {
+  std::list<std::promise<int>> promises;
   std::vector<std::future<int>> outcomes;
   for (const auto& queue : queues_) {
-    std::promise<int> ready;
-    outcomes.push_back(ready.get_future());
-    threads_.emplace_back(
-        [&serving = *queue, promise = std::move(ready)]() mutable { serving.run(promise); });
+    outcomes.push_back(promises.emplace_back().get_future());
+    auto thread = start_thread(
+        "uzram-uring", [&serving = *queue, promise = &promises.back()] { serving.run(*promise); });
+    if (thread)
+      threads_.push_back(std::move(*thread));
+    else
+      promises.back().set_value(thread.error().code);
   }
   int error = 0;
   for (std::future<int>& outcome : outcomes) {
