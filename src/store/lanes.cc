@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/lanes.h"
 
+#include <algorithm>
 #include <atomic>
+#include <map>
+#include <optional>
+#include <string>
 
 #include "base/check.h"
 #include "base/random.h"
@@ -33,8 +37,7 @@ void warm_up(WriteLane& write, ReadLane& read) {
   UZ_CHECK(read.page == page);
 }
 
-Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_ptr<Codec>>& codecs,
-                      Lanes& lanes) {
+Result<void> add_lane(const StoreConfig& config, const Codecs& codecs, Lanes& lanes) {
   auto write = std::make_unique<WriteLane>();
   auto read = std::make_unique<ReadLane>();
   lanes.bytes += sizeof(WriteLane) + sizeof(ReadLane);
@@ -55,11 +58,45 @@ Result<void> add_lane(const StoreConfig& config, const std::vector<std::unique_p
   return {};
 }
 
+Result<std::shared_ptr<Lanes>> make_new_lanes(const StoreConfig& config, std::size_t lane_count,
+                                              const Codecs& codecs) {
+  auto lanes = std::make_shared<Lanes>();
+  for (std::size_t i = 0; i < lane_count; ++i) {
+    if (const Result<void> added = add_lane(config, codecs, *lanes); !added)
+      return tl::unexpected(added.error());
+  }
+  return lanes;
+}
+
+// What lanes are made of, when they can be shared.
+std::optional<std::string> key_of(const StoreConfig& config, std::size_t lane_count) {
+  std::string key = std::to_string(lane_count);
+  for (const CodecChoice& choice : config.codecs) {
+    const CodecParams& params = choice.params;
+    if (params.dictionary != nullptr) return std::nullopt;
+    key += choice.info == nullptr ? ";" : ";" + std::string(choice.info->name);
+    key += params.level ? "," + std::to_string(*params.level) : ",";
+    key += params.window_bits ? "," + std::to_string(*params.window_bits) : ",";
+    key += "," + std::to_string(params.block_bytes);
+  }
+  return key;
+}
+
+struct SharedLanes {
+  Mutex mutex;
+  std::map<std::string, std::weak_ptr<Lanes>> by_key UZ_GUARDED_BY(mutex);
+};
+
+// Never destroyed: a store may outlive static objects.
+SharedLanes& shared_lanes() {
+  static auto* const all = new SharedLanes;
+  return *all;
+}
+
 }  // namespace
 
-Result<Lanes> make_lanes(const StoreConfig& config, std::size_t lane_count,
-                         std::vector<std::unique_ptr<Codec>>& codecs) {
-  codecs.resize(kAlgorithmCount);
+Result<Codecs> make_codecs(const StoreConfig& config) {
+  Codecs codecs(kAlgorithmCount);
   for (std::size_t i = 0; i < kAlgorithmCount; ++i) {
     const CodecChoice& choice = config.codecs[i];
     if (choice.info == nullptr) continue;
@@ -68,12 +105,39 @@ Result<Lanes> make_lanes(const StoreConfig& config, std::size_t lane_count,
     codecs[i] = std::move(*codec);
   }
   if (codecs[0] == nullptr) return fail(EINVAL);
-  Lanes lanes;
-  for (std::size_t i = 0; i < lane_count; ++i) {
-    if (const Result<void> added = add_lane(config, codecs, lanes); !added)
-      return tl::unexpected(added.error());
+  return codecs;
+}
+
+Result<std::shared_ptr<Lanes>> make_lanes(const StoreConfig& config, std::size_t lane_count,
+                                          const Codecs& codecs, LaneUse use) {
+  const auto key = use == LaneUse::Shared ? key_of(config, lane_count) : std::nullopt;
+  if (!key) return make_new_lanes(config, lane_count, codecs);
+  SharedLanes& all = shared_lanes();
+  MutexLock lock(all.mutex);
+  if (const auto found = all.by_key.find(*key); found != all.by_key.end()) {
+    if (std::shared_ptr<Lanes> lanes = found->second.lock()) return lanes;
+    all.by_key.erase(found);
   }
-  return lanes;
+  auto made = make_new_lanes(config, lane_count, codecs);
+  if (made) all.by_key[*key] = *made;
+  return made;
+}
+
+Result<void> StoreLanes::make_own(const StoreConfig& config, const Codecs& codecs) {
+  MutexLock lock(mutex_);
+  if (has_own_) return {};
+  auto made = make_lanes(config, first_->write.size(), codecs, LaneUse::Own);
+  if (!made) return tl::unexpected(made.error());
+  own_ = std::move(*made);
+  has_own_ = true;
+  now_.store(own_.get(), std::memory_order_release);
+  return {};
+}
+
+std::uint64_t StoreLanes::bytes() const {
+  MutexLock lock(mutex_);
+  const auto sharers = static_cast<std::uint64_t>(std::max(1L, first_.use_count()));
+  return (first_->bytes + sharers - 1) / sharers + (own_ == nullptr ? 0 : own_->bytes);
 }
 
 }  // namespace uzram

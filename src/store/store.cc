@@ -31,14 +31,19 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       backing_(std::move(parts.backing)),
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
-      cluster_cache_(std::max<std::size_t>(2, parts.lanes.read.size() / 2)),
-      lanes_(std::move(parts.lanes)) {}
+      cluster_cache_(std::max<std::size_t>(2, parts.lanes->read.size() / 2)),
+      lanes_(std::move(parts.lanes), parts.lane_use) {}
 
 Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::unique_ptr<Arena> arena,
                                            const ArenaLayout& layout, std::size_t lane_count,
-                                           std::unique_ptr<BackingStore> backing) {
+                                           std::unique_ptr<BackingStore> backing,
+                                           LaneUse lane_use) {
   Parts parts;
-  auto lanes = make_lanes(config, lane_count, parts.codecs);
+  auto codecs = make_codecs(config);
+  if (!codecs) return tl::unexpected(codecs.error());
+  parts.codecs = std::move(*codecs);
+  parts.lane_use = lane_use;
+  auto lanes = make_lanes(config, lane_count, parts.codecs, lane_use);
   if (!lanes) return tl::unexpected(lanes.error());
   parts.lanes = std::move(*lanes);
   auto pool = Pool::create(*arena, layout.pool_offset, layout.pool_bytes);
@@ -74,14 +79,15 @@ Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::uniqu
 }
 
 Result<std::unique_ptr<Store>> Store::create(const StoreConfig& config, std::size_t lane_count,
-                                             std::unique_ptr<BackingStore> backing) {
+                                             std::unique_ptr<BackingStore> backing,
+                                             LaneUse lane_use) {
   UZ_CHECK(config.backing.where.empty() == (backing == nullptr));
   const Result<ArenaLayout> layout = make_layout(config);
   if (!layout) return tl::unexpected(layout.error());
   auto arena = Arena::create(layout->arena_bytes);
   if (!arena) return tl::unexpected(arena.error());
   write_arena_header(**arena, *layout, config);
-  return make(config, std::move(*arena), *layout, lane_count, std::move(backing));
+  return make(config, std::move(*arena), *layout, lane_count, std::move(backing), lane_use);
 }
 
 // --- words and objects
@@ -224,7 +230,7 @@ Result<void> Store::write_page(WriteLane& lane, PageIndex page, PageView content
 Result<void> Store::write(PageIndex first, ConstBytes pages) {
   UZ_DCHECK(pages.size() % kPageBytes == 0 &&
             first.value + pages.size() / kPageBytes <= config_.disk_pages);
-  const LaneHolder<WriteLane> lane(lanes_.write);
+  const LaneHolder<WriteLane> lane(lanes_->write);
   for (std::size_t offset = 0; offset < pages.size(); offset += kPageBytes) {
     const PageView content(pages.data() + offset, kPageBytes);
     const Result<void> written = write_page(*lane, {first.value + offset / kPageBytes}, content);
@@ -245,7 +251,7 @@ Result<void> Store::write_part(PageIndex page, std::size_t offset, ConstBytes da
     return was;
   }
   // Not before: the backing store may take its time.
-  const LaneHolder<WriteLane> lane(lanes_.write);
+  const LaneHolder<WriteLane> lane(lanes_->write);
   std::memcpy(content.data() + offset, data.data(), data.size());
   const Result<Placed> fresh = place(*lane, page, content, table_.load(page));
   if (!fresh) {

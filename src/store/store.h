@@ -69,12 +69,14 @@ class Store {
   // time.
   // `backing` is what config.backing names, with its block count; null when it names nothing.
   static Result<std::unique_ptr<Store>> create(const StoreConfig& config, std::size_t lane_count,
-                                               std::unique_ptr<BackingStore> backing = nullptr);
+                                               std::unique_ptr<BackingStore> backing = nullptr,
+                                               LaneUse lane_use = LaneUse::Own);
   // Goes on with the arena of a process that has ended at any instruction: every acknowledged write
   // is there. `backing`: the backing store if the caller has it open; otherwise it is opened by the
   // arena's name for it. What was written back to one that is gone reads as EIO.
   static Result<std::unique_ptr<Store>> open(FileDescriptor memfd, std::size_t lane_count,
-                                             std::unique_ptr<BackingStore> backing = nullptr);
+                                             std::unique_ptr<BackingStore> backing = nullptr,
+                                             LaneUse lane_use = LaneUse::Own);
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -102,6 +104,8 @@ class Store {
     return {table_.next_touched(page.value, config_.disk_pages)};
   }
 
+  // From now on no thread of another store can keep one of this from packing. Errors: ENOMEM.
+  Result<void> make_own_lanes() { return lanes_.make_own(config_, codecs_); }
   // Makes slot table and pool resident ahead of need: with `pool_pages` set aside, writes that
   // store no more than that touch no new memory. 0 gives the pool's part back. Errors: ENOMEM, and
   // then nothing is kept.
@@ -124,7 +128,7 @@ class Store {
   }
   [[nodiscard]] std::uint64_t table_bytes() const { return table_.touched_bytes(); }
   [[nodiscard]] std::uint64_t context_bytes() const {
-    return lanes_.bytes + cluster_cache_.memory_bytes();
+    return lanes_.bytes() + cluster_cache_.memory_bytes();
   }
   // Counts of users behind shared and cluster slots.
   [[nodiscard]] std::uint64_t slot_metadata_bytes() const {
@@ -228,14 +232,16 @@ class Store {
     std::optional<AccessTimes> access_seconds;
     std::unique_ptr<DedupIndex> dedup;
     std::unique_ptr<BackingSpace> backing;
-    std::vector<std::unique_ptr<Codec>> codecs;
-    Lanes lanes;
+    Codecs codecs;
+    std::shared_ptr<Lanes> lanes;
+    LaneUse lane_use = LaneUse::Own;
   };
   Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout& layout, Parts parts);
   static Result<std::unique_ptr<Store>> make(const StoreConfig& config,
                                              std::unique_ptr<Arena> arena,
                                              const ArenaLayout& layout, std::size_t lane_count,
-                                             std::unique_ptr<BackingStore> backing);
+                                             std::unique_ptr<BackingStore> backing,
+                                             LaneUse lane_use);
 
   Result<void> write_page(WriteLane& lane, PageIndex page, PageView content);
   // What a page shall say, not yet published: shared content, or an object of its own, whose tag is
@@ -361,7 +367,7 @@ class Store {
   SlotTable table_;
   ClusterObjects cluster_objects_;
   ClusterCache cluster_cache_;
-  Lanes lanes_;
+  StoreLanes lanes_;
   StoreCounters counters_;
   std::atomic<std::uint64_t> raw_pages_since_{0};  // Relaxed: counts.
   std::atomic<std::uint64_t> pages_compacted_{0};

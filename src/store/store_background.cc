@@ -8,7 +8,7 @@
 namespace uzram {
 
 Result<bool> Store::read_and_mark(PageIndex slot, SlotWord seen, PageBuffer out) {
-  const LaneHolder<ReadLane> lane(lanes_.read);
+  const LaneHolder<ReadLane> lane(lanes_->read);
   const SlotWord word = table_.hold(slot);
   if (word != seen) {
     table_.release(slot, word);
@@ -52,7 +52,7 @@ Result<std::size_t> Store::copy_and_mark(PageIndex slot, SlotWord seen, MutableB
 }
 
 Result<SlotWord> Store::build_alone(PageView content, SlotWord old_word) {
-  const LaneHolder<WriteLane> lane(lanes_.write);
+  const LaneHolder<WriteLane> lane(lanes_->write);
   return build(*lane, content, old_word);
 }
 
@@ -74,7 +74,7 @@ void Store::put(PageIndex page, SlotWord fresh) {
 
 Result<bool> Store::try_claim_and_read(PageIndex page, SlotWord seen, PageBuffer out) {
   if (!table_.try_claim(page, seen)) return false;
-  const LaneHolder<ReadLane> lane(lanes_.read);
+  const LaneHolder<ReadLane> lane(lanes_->read);
   const SlotWord word = table_.hold(page);
   const Result<void> done = read_held(*lane, word, out);
   table_.release(page, word);

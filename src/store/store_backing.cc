@@ -90,7 +90,7 @@ Result<void> Store::unpack_away(SlotWord word, ConstBytes object, PageBuffer out
     std::memcpy(out.data(), object.data(), kPageBytes);
     return {};
   }
-  const LaneHolder<ReadLane> lane(lanes_.read);
+  const LaneHolder<ReadLane> lane(lanes_->read);
   Decompressor* decompressor = lane->decompressors[static_cast<std::size_t>(word.priority())].get();
   if (decompressor == nullptr || !decompressor->decompress(object, out)) return fail(EIO);
   return {};

@@ -76,7 +76,7 @@ std::optional<PageIndex> Store::share_page(ReadLane& lane, PageIndex other, Page
 std::optional<SlotWord> Store::find_same_content(PageIndex page, PageView content, ContentTag tag) {
   const DedupIndex::Candidates candidates = dedup_->find(tag);
   if (candidates.count == 0) return std::nullopt;
-  const LaneHolder<ReadLane> lane(lanes_.read);
+  const LaneHolder<ReadLane> lane(lanes_->read);
   for (std::size_t i = 0; i < candidates.count; ++i) {
     const PageIndex candidate = candidates.slots[i];
     if (candidate == page || regions_.is_cluster(candidate)) continue;

@@ -129,7 +129,7 @@ Result<void> Store::read_page(ReadLane& lane, PageIndex page, PageBuffer out) {
 Result<void> Store::read_with(std::optional<LaneHolder<ReadLane>>& lane, PageIndex page,
                               PageBuffer out) {
   for (;;) {
-    if (!lane) lane.emplace(lanes_.read);
+    if (!lane) lane.emplace(lanes_->read);
     const Result<void> done = read_page(**lane, page, out);
     if (done || done.error().code != kElsewhere) return done;
     lane.reset();

@@ -34,7 +34,8 @@ std::unique_ptr<BackingStore> find_backing_store(const std::string& where) {
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lane_count,
-                                           std::unique_ptr<BackingStore> backing) {
+                                           std::unique_ptr<BackingStore> backing,
+                                           LaneUse lane_use) {
   auto arena = Arena::open(std::move(memfd));
   if (!arena) return tl::unexpected(arena.error());
   const Result<StoreConfig> config = read_arena_header(**arena);
@@ -45,7 +46,7 @@ Result<std::unique_ptr<Store>> Store::open(FileDescriptor memfd, std::size_t lan
     backing = find_backing_store(config->backing.where);
   // Another store than the one that was written to is none.
   if (backing != nullptr && backing->block_count() != config->backing.block_count) backing.reset();
-  auto store = make(*config, std::move(*arena), *layout, lane_count, std::move(backing));
+  auto store = make(*config, std::move(*arena), *layout, lane_count, std::move(backing), lane_use);
   if (!store) return store;
   if (const Result<void> recovered = (*store)->recover(); !recovered)
     return tl::unexpected(recovered.error());
