@@ -68,8 +68,15 @@ InputResult<std::vector<std::string>> SwapSwitch::prepare(Device& device,
                                       "less",
                                       short_size(reserve_bytes), short_size(*available)));
   }
+  // Before the lock, which touches the stacks and buffers of threads that are there.
+  if (const Result<void> awake = device.keep_awake(true); !awake) {
+    return refuse(awake.error().code, "no threads or memory for a disk that serves swap");
+  }
   InputResult<std::vector<std::string>> remarks = memory_lock_.lock();
-  if (!remarks) return remarks;
+  if (!remarks) {
+    static_cast<void>(device.keep_awake(false));
+    return remarks;
+  }
   if (const Result<void> reserved = device.reserve(reserve_bytes); !reserved) {
     release(device);
     return refuse(reserved.error().code, fmt::format("no memory for a reserve of {}; ask for less",
@@ -86,6 +93,7 @@ InputResult<std::vector<std::string>> SwapSwitch::prepare(Device& device,
 void SwapSwitch::release(Device& device) {
   swapping_ids_.erase(device.id());
   static_cast<void>(device.reserve(0));  // Giving back fails only when there is nothing to give.
+  static_cast<void>(device.keep_awake(false));
   if (swapping_ids_.empty()) memory_lock_.unlock();
 }
 

@@ -55,8 +55,9 @@ StoreConfig Device::Settings::swap_in(const StoreConfig& config) {
   return former;
 }
 
-Device::Device(int id, Attachment* attachment)
+Device::Device(int id, Attachment* attachment, DeviceMeans means)
     : id_(id),
+      means_(means),
       attachment_(attachment),
       counters_(std::make_unique<Counters>()),
       settings_(standard_settings()) {}
@@ -157,12 +158,12 @@ Result<void> Device::start(std::unique_ptr<Store> store) {
   const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
   auto cluster_writer = make_cluster_writer(*store, processor_count());
   if (!cluster_writer) return tl::unexpected(cluster_writer.error());
-  std::unique_ptr<Running> running;
-  try {
-    running = std::make_unique<Running>(*this, std::move(store), std::move(*cluster_writer),
-                                        processor_count() - 1);
-  } catch (const std::system_error& error) {  // No more threads allowed.
-    return fail(error.code().value());
+  const bool is_alone = means_ == DeviceMeans::Own;
+  auto workers = is_alone ? std::make_shared<WorkerPool>(0) : shared_workers(processor_count() - 1);
+  auto running = std::make_unique<Running>(*this, std::move(store), std::move(*cluster_writer),
+                                           std::move(workers));
+  if (is_alone) {
+    if (const Result<void> kept = running->maintenance.keep(true); !kept) return kept;
   }
   StoreConfig former;
   PolicySettings policy;
@@ -220,7 +221,7 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
   if (backing != nullptr && backing->descriptor() >= 0) {
     claim = FileDescriptor(::fcntl(backing->descriptor(), F_DUPFD_CLOEXEC, 0));
   }
-  auto store = Store::create(config, lane_count(), std::move(backing));
+  auto store = Store::create(config, lane_count(), std::move(backing), lane_use());
   const Result<void> started =
       store ? start(std::move(*store)) : Result<void>(tl::unexpected(store.error()));
   // Should a server have gone away meanwhile, the next set_disksize connects again.
@@ -232,7 +233,7 @@ Result<void> Device::adopt_arena(int memfd) {
   FileDescriptor descriptor(memfd);
   MutexLock lock(lifecycle_mutex_);
   if (is_initialised()) return fail(EBUSY);
-  auto store = Store::open(std::move(descriptor), lane_count());
+  auto store = Store::open(std::move(descriptor), lane_count(), nullptr, lane_use());
   if (!store) return tl::unexpected(store.error());
   return start(std::move(*store));
 }
@@ -264,6 +265,26 @@ Result<void> Device::compact() {
   if (!ticket) return fail(EINVAL);
   running_->store->compact();
   return {};
+}
+
+Result<void> Device::keep_awake(bool is_kept) {
+  {
+    const RequestGate::Ticket ticket(gate_);
+    if (!ticket) return fail(EINVAL);
+    if (is_kept) {
+      if (const Result<void> own = running_->store->make_own_lanes(); !own) return own;
+      running_->workers->prepare();
+    }
+    const Result<void> kept =
+        running_->maintenance.keep(is_kept || means_ == DeviceMeans::Own);
+    if (!kept) return kept;
+  }
+  if (attachment_ == nullptr) return {};
+  Result<void> kept = attachment_->keep_awake(*this, is_kept);
+  if (kept || !is_kept) return kept;
+  const RequestGate::Ticket ticket(gate_);
+  if (ticket) static_cast<void>(running_->maintenance.keep(means_ == DeviceMeans::Own));
+  return kept;
 }
 
 Result<void> Device::reserve(std::uint64_t bytes) {

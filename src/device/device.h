@@ -13,7 +13,9 @@
 // Threads: every member may be called from any thread. read, write, discard, write_zeroes and flush
 //          may run at once with each other and with statistics; reset and set_disksize wait for
 //          requests in flight.
-// Memory:  after set_disksize the data path allocates nothing.
+// Memory:  after set_disksize the data path allocates nothing, but for threads that a request wakes:
+//          one that tidies up, helpers for large requests. Without them it goes on, slower; after
+//          keep_awake it makes none.
 // Laws:    1 to 8 through the store; INVARIANTS.md.
 // Proof:   device_test.cc, device_thread_test.cc, device_background_test.cc,
 //          device_policy_thread_test.cc.
@@ -87,11 +89,20 @@ struct [[nodiscard]] PolicyRefusal {
   std::string text;  // One line that says what would have been right.
 };
 
+// What a device uses to pack pages and to tidy up.
+enum class DeviceMeans : std::uint8_t {
+  Shared,  // With other devices of the process, or made when it is first needed.
+  // Its own, and all there from set_disksize on: for requests that come from signal handlers. No
+  // helpers for large requests.
+  Own,
+};
+
 class Device {
  public:
   // An uninitialised device. `attachment` may be null (the library and the NBD plug-in) and must
   // outlive the device.
-  explicit Device(int id, Attachment* attachment = nullptr);
+  explicit Device(int id, Attachment* attachment = nullptr,
+                  DeviceMeans means = DeviceMeans::Shared);
   ~Device();
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -175,6 +186,10 @@ class Device {
   // Keeps at least `bytes` of pool memory touched ahead of need (for swap). 0 releases it.
   // Errors: EINVAL while uninitialised; ENOMEM, and then nothing is kept.
   Result<void> reserve(std::uint64_t bytes);
+  // True: the disk's threads, lanes of its own and the thread that tidies up are there from now on,
+  // and requests make none of them (for swap). False: they may go at rest; the lanes stay until
+  // reset. Errors: EINVAL while uninitialised; EAGAIN, ENOMEM, and then nothing is kept.
+  Result<void> keep_awake(bool is_kept);
 
   // --- data
   Result<void> read(std::uint64_t offset, MutableBytes out);
@@ -273,7 +288,12 @@ class Device {
   Result<void> zero_range(std::uint64_t offset, std::uint64_t bytes);
 
   // constant after construction
+  [[nodiscard]] LaneUse lane_use() const {
+    return means_ == DeviceMeans::Own ? LaneUse::Own : LaneUse::Shared;
+  }
+
   const int id_;
+  const DeviceMeans means_;
   Attachment* const attachment_;
   const std::unique_ptr<Counters> counters_;
   // synchronizes itself

@@ -171,7 +171,7 @@ Result<void> Device::read_range(std::uint64_t offset, MutableBytes out) {
   }
   if (cut.middle_bytes != 0) {
     const Result<void> middle = over_pages(
-        running_->workers, cut.middle_page, out.subspan(cut.head_bytes, cut.middle_bytes),
+        *running_->workers, cut.middle_page, out.subspan(cut.head_bytes, cut.middle_bytes),
         [&store](PageIndex first, MutableBytes pages) { return store.read(first, pages); });
     if (!middle) return middle;
   }
@@ -201,7 +201,7 @@ Result<void> Device::write_range(std::uint64_t offset, ConstBytes data) {
   }
   if (cut.middle_bytes != 0) {
     const Result<void> middle = over_pages(
-        running_->workers, cut.middle_page, data.subspan(cut.head_bytes, cut.middle_bytes),
+        *running_->workers, cut.middle_page, data.subspan(cut.head_bytes, cut.middle_bytes),
         [&store](PageIndex first, ConstBytes pages) { return store.write(first, pages); });
     if (!middle) return middle;
   }

@@ -31,16 +31,16 @@ class Device::PolicyDoor final : public PolicyHost {
 
 struct Device::Running {
   Running(Device& device, std::unique_ptr<Store> made, std::unique_ptr<ClusterWriter> clusters,
-          std::size_t helper_count)
+          std::shared_ptr<WorkerPool> helpers)
       : store(std::move(made)),
         cluster_writer(std::move(clusters)),
-        workers(helper_count),
+        workers(std::move(helpers)),
         maintenance(*store),
         policy_door(device, maintenance),
         policy(*store, policy_door) {}
   std::unique_ptr<Store> store;
   std::unique_ptr<ClusterWriter> cluster_writer;  // Null: none.
-  WorkerPool workers;
+  const std::shared_ptr<WorkerPool> workers;
   Maintenance maintenance;  // Its thread ends before the store does.
   PolicyDoor policy_door;
   PolicyThread policy;  // Last: it uses everything above.

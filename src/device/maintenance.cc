@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "base/start_thread.h"
 #include "store/cluster_maker.h"
 
 namespace uzram {
@@ -10,6 +11,8 @@ namespace {
 
 // Long enough that a round finds much to do at once, short enough that freed memory is soon free.
 constexpr std::chrono::milliseconds kPause{100};
+// How long the thread waits for more to do before it goes.
+constexpr std::chrono::milliseconds kLinger{500};
 
 // Blocks of the backing store that a round at rest may give back.
 constexpr std::uint64_t kMostDiscards = 65536;
@@ -30,20 +33,60 @@ bool has_many_dead_members(const Store& store) {
 
 }  // namespace
 
-Maintenance::~Maintenance() {
+Maintenance::~Maintenance() UZ_NO_THREAD_SAFETY_ANALYSIS {
   must_stop_.store(true, std::memory_order_relaxed);
   {
     MutexLock lock(mutex_);
     is_ending_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<void> Maintenance::start() {
+  if (is_running_) return {};
+  if (thread_.joinable()) thread_.join();  // It has nothing left to do but to end.
+  auto thread = start_thread("uzram-tidy", [this] { work(); });
+  if (!thread) return tl::unexpected(thread.error());
+  thread_ = std::move(*thread);
+  is_running_ = true;
+  return {};
+}
+
+Result<void> Maintenance::keep(bool is_kept) {
+  MutexLock lock(mutex_);
+  if (is_kept) {
+    if (const Result<void> started = start(); !started) return started;
+  }
+  is_kept_ = is_kept;
+  changed_.notify_all();
+  return {};
 }
 
 void Maintenance::wake() {
   if (is_due_.exchange(true, std::memory_order_relaxed)) return;
-  MutexLock lock(mutex_);
-  changed_.notify_all();
+  {
+    MutexLock lock(mutex_);
+    changed_.notify_all();
+    if (is_ending_ || is_running_) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_try_ && start()) return;
+    is_due_.store(false, std::memory_order_relaxed);
+    if (now < next_try_) return;
+    next_try_ = now + kPause;
+  }
+  if (!round_mutex_.try_lock()) return;
+  store_.maintain(Pace::Busy);
+  round_mutex_.unlock();
+}
+
+bool Maintenance::has_long_nothing_to_do() {
+  if (is_kept_) {
+    changed_.wait(mutex_);
+    return false;
+  }
+  changed_.wait_for(mutex_, kLinger);
+  return !is_kept_ && !is_due_.load(std::memory_order_relaxed);
 }
 
 void Maintenance::maintain(bool is_busy) {
@@ -74,11 +117,11 @@ void Maintenance::work() {
   bool is_tidy = true;  // Nothing has changed since a round at rest.
   while (!is_ending_) {
     if (is_tidy && !is_due_.load(std::memory_order_relaxed)) {
-      changed_.wait(mutex_);
+      if (has_long_nothing_to_do()) break;
       continue;
     }
     changed_.wait_for(mutex_, kPause);
-    if (is_ending_) return;
+    if (is_ending_) break;
     const bool was_due = is_due_.exchange(false, std::memory_order_relaxed);
     mutex_.unlock();
     {
@@ -88,6 +131,7 @@ void Maintenance::work() {
     mutex_.lock();
     is_tidy = !was_due;
   }
+  is_running_ = false;
 }
 
 }  // namespace uzram

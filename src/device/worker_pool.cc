@@ -1,20 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/worker_pool.h"
 
-#include <system_error>
+#include "base/start_thread.h"
 
 namespace uzram {
 
-WorkerPool::WorkerPool(std::size_t helper_count) {
-  helpers_.reserve(helper_count);
-  try {
-    while (helpers_.size() < helper_count) helpers_.emplace_back([this] { serve(); });
-  } catch (const std::system_error&) {
-    // No more threads allowed: run works with the helpers that there are.
+namespace {
+
+constexpr std::chrono::seconds kTryAgainAfter{1};
+
+}  // namespace
+
+void WorkerPool::start_helpers() {
+  if (helpers_.size() >= helper_count_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_try_) return;
+  next_try_ = now + kTryAgainAfter;
+  helpers_.reserve(helper_count_);
+  while (helpers_.size() < helper_count_) {
+    auto helper = start_thread("uzram-helper", [this] { serve(); });
+    if (!helper) return;
+    helpers_.push_back(std::move(*helper));
   }
 }
 
-WorkerPool::~WorkerPool() {
+void WorkerPool::prepare() {
+  MutexLock lock(owner_mutex_);
+  start_helpers();
+}
+
+std::shared_ptr<WorkerPool> shared_workers(std::size_t helper_count) {
+  struct Shared {
+    Mutex mutex;
+    std::weak_ptr<WorkerPool> pool UZ_GUARDED_BY(mutex);
+  };
+  static auto* const shared = new Shared;  // Never destroyed: a device may outlive static objects.
+  MutexLock lock(shared->mutex);
+  std::shared_ptr<WorkerPool> pool = shared->pool.lock();
+  if (pool == nullptr) shared->pool = pool = std::make_shared<WorkerPool>(helper_count);
+  return pool;
+}
+
+WorkerPool::~WorkerPool() UZ_NO_THREAD_SAFETY_ANALYSIS {
   {
     MutexLock lock(mutex_);
     is_ending_ = true;
@@ -32,10 +59,11 @@ void WorkerPool::take_chunks(const Job& job) {
 }
 
 void WorkerPool::run_job(Job job) UZ_NO_THREAD_SAFETY_ANALYSIS {
-  if (helpers_.empty() || !owner_mutex_.try_lock()) {
+  if (helper_count_ == 0 || !owner_mutex_.try_lock()) {
     for (std::size_t i = 0; i < job.chunk_count; ++i) job.call(job.context, i);
     return;
   }
+  start_helpers();
   {
     MutexLock lock(mutex_);
     next_chunk_.store(0, std::memory_order_relaxed);

@@ -6,13 +6,17 @@
 //          idle helper. One request at a time is shared: with several large requests in flight the
 //          processors are busy anyway.
 // Threads: run from any thread.
-// Memory:  threads are made in the constructor; run allocates nothing.
+//          The devices of a process share one pool.
+// Memory:  threads are made by the first run, or before that by prepare; then nothing is allocated.
+//          Where no thread is to be had the caller does all of it, and tries again later.
 // Laws:    5.
 // Proof:   worker_pool_thread_test.cc.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -22,11 +26,14 @@ namespace uzram {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(std::size_t helper_count);
+  // No thread yet.
+  explicit WorkerPool(std::size_t helper_count) : helper_count_(helper_count) {}
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
+  // Makes the helpers now, as far as they are to be had.
+  void prepare() UZ_EXCLUDES(owner_mutex_);
   // Calls work(i) for every i in [0, chunk_count), on this thread and on helpers, and returns when
   // all are done.
   template <typename Work>
@@ -42,9 +49,11 @@ class WorkerPool {
     std::size_t chunk_count = 0;
   };
   void run_job(Job job);
+  void start_helpers() UZ_REQUIRES(owner_mutex_);
   void take_chunks(const Job& job);
   void serve();
 
+  const std::size_t helper_count_;
   Mutex owner_mutex_;  // Held by the thread whose job is shared. Taken before mutex_.
   // synchronizes itself; relaxed: only hands out numbers, mutex_ publishes the job and its results.
   std::atomic<std::size_t> next_chunk_{0};
@@ -56,7 +65,11 @@ class WorkerPool {
   bool is_posted_ UZ_GUARDED_BY(mutex_) = false;
   std::size_t helpers_inside_ UZ_GUARDED_BY(mutex_) = 0;
   bool is_ending_ UZ_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> helpers_;  // Last: they use everything above.
+  std::chrono::steady_clock::time_point next_try_ UZ_GUARDED_BY(owner_mutex_);
+  std::vector<std::thread> helpers_ UZ_GUARDED_BY(owner_mutex_);  // Last: they use what is above.
 };
+
+// The pool of this process, for devices that share; it ends with the last of them.
+[[nodiscard]] std::shared_ptr<WorkerPool> shared_workers(std::size_t helper_count);
 
 }  // namespace uzram
