@@ -275,8 +275,7 @@ Result<void> Device::keep_awake(bool is_kept) {
       if (const Result<void> own = running_->store->make_own_lanes(); !own) return own;
       running_->workers->prepare();
     }
-    const Result<void> kept =
-        running_->maintenance.keep(is_kept || means_ == DeviceMeans::Own);
+    const Result<void> kept = running_->maintenance.keep(is_kept || means_ == DeviceMeans::Own);
     if (!kept) return kept;
   }
   if (attachment_ == nullptr) return {};

@@ -13,9 +13,9 @@
 // Threads: every member may be called from any thread. read, write, discard, write_zeroes and flush
 //          may run at once with each other and with statistics; reset and set_disksize wait for
 //          requests in flight.
-// Memory:  after set_disksize the data path allocates nothing, but for threads that a request wakes:
-//          one that tidies up, helpers for large requests. Without them it goes on, slower; after
-//          keep_awake it makes none.
+// Memory:  after set_disksize the data path allocates nothing, but for threads that a request
+//          wakes: one that tidies up, helpers for large requests. Without them it goes on, slower;
+//          after keep_awake it makes none.
 // Laws:    1 to 8 through the store; INVARIANTS.md.
 // Proof:   device_test.cc, device_thread_test.cc, device_background_test.cc,
 //          device_policy_thread_test.cc.

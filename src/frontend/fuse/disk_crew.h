@@ -11,7 +11,7 @@
 // Owns:    threads, cloned descriptors, buffers while they are in use.
 // Threads: every member from any thread.
 // Laws:    5: a crew that is kept awake starts nothing and allocates nothing while it serves.
-// Proof:   disk_crew_thread_test.cc, fuse_attachment_test.cc, tests/e2e/idle_disks_test.py.
+// Proof:   fuse_attachment_test.cc, tests/e2e/idle_disks_test.py.
 #pragma once
 
 #include <atomic>

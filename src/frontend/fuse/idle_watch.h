@@ -8,7 +8,7 @@
 // Errors:  start -> EAGAIN no thread, EMFILE, ENOMEM.
 // Threads: every member from any thread. A crew may be called once more while it is removed, so the
 //          watch holds it by shared_ptr.
-// Proof:   idle_watch_thread_test.cc, fuse_attachment_test.cc, tests/e2e/idle_disks_test.py.
+// Proof:   fuse_attachment_test.cc, tests/e2e/idle_disks_test.py.
 #pragma once
 
 #include <chrono>
