@@ -306,7 +306,7 @@ TEST_F(TreeTest, TheQueueIsTheLoopDevices) {
               HasSubstr("Invalid argument"));
   EXPECT_EQ(in_tree("readlink machine/dev/block/$(cat block/zram0/dev)").text,
             "/sys/block/zram0\n");
-  EXPECT_EQ(in_tree("ls machine/block | grep -c $(basename $(readlink -f " + loop + "))").text,
+  EXPECT_EQ(in_tree("ls machine/block | grep -cx $(basename $(readlink -f " + loop + "))").text,
             "0\n");
   EXPECT_EQ(in_tree("lsblk -ndo NAME --sysroot /nowhere; ls -lR block/zram0 > /dev/null").code, 0);
 }
