@@ -60,6 +60,7 @@ void build_command_line(CLI::App& program, CommandLine& line) {
   add_remove(program, line);
   add_reset(program, line);
   add_compact(program, line);
+  add_grow(program, line);
   add_swap(program, line);
   add_stat(program, line);
   add_map(program, line);

@@ -58,6 +58,34 @@ InputResult<void> store_disksize(Device& device, std::string_view text) {
   }
 }
 
+InputResult<void> store_disksize_grow(Device& device, std::string_view text) {
+  const std::uint64_t bytes = parse_memory_size(text).bytes;
+  if (!device.is_initialised()) {
+    return refuse(EINVAL, "disksize_grow: the device has no disksize yet; write disksize first");
+  }
+  if (bytes < device.disksize()) {
+    return refuse(EINVAL, fmt::format("disksize_grow: {} is not a size of {} or more, as the disk "
+                                      "is now; a disk only grows",
+                                      quote(text), device.disksize()));
+  }
+  const Result<void> outcome = device.grow(bytes);
+  if (outcome) return {};
+  switch (outcome.error().code) {
+    case EFBIG:
+      return refuse(EFBIG, fmt::format("disksize_grow: {} is more than this disk can grow to, four "
+                                       "times its first size",
+                                       quote(text)));
+    case EOPNOTSUPP:
+      return refuse(EOPNOTSUPP,
+                    "disksize_grow: clients of an NBD server are told the size once, so it stays");
+    default:
+      return refuse(outcome.error().code,
+                    fmt::format("disksize_grow: the disk could not follow ({}); its size is as "
+                                "before",
+                                errno_name(outcome.error().code)));
+  }
+}
+
 InputResult<std::string> show_initstate(const Device& device) {
   return device.is_initialised() ? "1\n" : "0\n";
 }
@@ -182,6 +210,9 @@ constexpr std::array kDeviceAttributes{
     Attribute{"disksize", kReadWrite,
               "size of the disk in bytes; writing it brings the device to life", show_disksize,
               store_disksize, true},
+    Attribute{"disksize_grow", kWriteOnly,
+              "a larger size for a disk that is in use (not in the kernel)", nullptr,
+              store_disksize_grow, true},
     Attribute{"initstate", kReadOnly, "1 when the device has its disksize, otherwise 0",
               show_initstate, nullptr},
     Attribute{"reset", kWriteOnly, "any number above 0 drops all pages and all settings", nullptr,

@@ -154,7 +154,7 @@ Result<void> Device::set_written_cluster_pages(std::size_t pages) {
 }
 
 Result<void> Device::start(std::unique_ptr<Store> store) {
-  const std::uint64_t bytes = store->config().disk_pages * kPageBytes;
+  const std::uint64_t bytes = store->size_pages() * kPageBytes;
   auto cluster_writer = make_cluster_writer(*store, processor_count());
   if (!cluster_writer) return tl::unexpected(cluster_writer.error());
   std::unique_ptr<Running> running;
@@ -204,9 +204,11 @@ Result<void> Device::set_disksize(std::uint64_t bytes) {
   if (const Result<void> opened = open_named_backing({}); !opened) return opened;
   StoreConfig config;
   std::unique_ptr<BackingStore> backing;
-  config.disk_pages = (bytes - 1) / kPageBytes + 1;
+  config.size_pages = (bytes - 1) / kPageBytes + 1;
   {
     MutexLock settings_lock(settings_mutex_);
+    config.disk_pages =
+        settings_.can_grow ? pages_to_grow_to(config.size_pages) : config.size_pages;
     config.codecs = settings_.codecs;
     for (CodecChoice& choice : config.codecs) drop_ignored_params(choice);
     config.has_page_checks = settings_.has_page_checks;

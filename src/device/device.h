@@ -63,6 +63,9 @@ class Attachment {
   virtual Result<void> detach(Device& device) = 0;
   // Where users find the disk ("/dev/loop0"); empty when there is nothing to open.
   [[nodiscard]] virtual std::string block_path(const Device& device) const = 0;
+  // Called when the device has become larger: the disk follows. An error takes that back. Errors:
+  // EOPNOTSUPP where users cannot be told.
+  virtual Result<void> grow(Device&) { return fail(EOPNOTSUPP); }
 };
 
 // A stretch of pages that are alike, for front ends that report allocation (NBD block status,
@@ -154,6 +157,13 @@ class Device {
   // EAGAIN when no thread can be made; whatever attach returns, or what opening a backing store
   // says whose server went away. After an error every setting is as before.
   Result<void> set_disksize(std::uint64_t bytes);
+  // Makes the disk larger while it is used, up to pages_to_grow_to; rounded up to whole pages.
+  // Errors: EINVAL smaller than it is, or uninitialised; EFBIG larger than it may grow to; ENOMEM;
+  // whatever Attachment::grow returns. Nothing has changed then.
+  Result<void> grow(std::uint64_t bytes);
+  // The size stays as it is first, so that no addresses are taken for more. Errors: EBUSY after
+  // set_disksize.
+  Result<void> set_fixed_size();
   // Opens the arena that an earlier process left (a memfd; ownership moves in). Errors: EINVAL not
   // an arena or a damaged header; EBUSY initialised; ENOMEM.
   Result<void> adopt_arena(int memfd);
@@ -237,6 +247,7 @@ class Device {
     bool tracks_access = true;
     bool uses_dedup = false;
     std::size_t written_cluster_pages = 0;
+    bool can_grow = true;
     std::string backing;
     std::unique_ptr<BackingStore> opened_backing;  // Until set_disksize takes it.
     bool encrypts_backing = true;

@@ -38,7 +38,7 @@ Result<WritebackOutcome> Device::write_back(const WritebackRequest& request) {
   Store& store = *running_->store;
   if (store.backing() == nullptr) return fail(ENODEV);
   for (const PageRange& range : request.ranges) {
-    if (range.first.value > range.last.value || range.last.value >= store.config().disk_pages)
+    if (range.first.value > range.last.value || range.last.value >= store.size_pages())
       return fail(ERANGE);
   }
   const WritebackOutcome outcome = write_back_within_limit(request, is_stopping_);

@@ -153,7 +153,7 @@ Device::CountedRequest::~CountedRequest() {
 }
 
 Result<void> Device::check_range(std::uint64_t offset, std::uint64_t bytes) const {
-  const std::uint64_t end = running_->store->config().disk_pages * kPageBytes;
+  const std::uint64_t end = running_->store->size_pages() * kPageBytes;
   if (offset <= end && bytes <= end - offset) return {};
   counters_->invalid_io.fetch_add(1, std::memory_order_relaxed);
   return fail(EINVAL);
@@ -273,7 +273,7 @@ Result<Extent> Device::extent_at(std::uint64_t offset, std::uint64_t most_bytes)
   if (const Result<void> inside = check_range(offset, 1); !inside)
     return tl::unexpected(inside.error());
   const Store& store = *running_->store;
-  const std::uint64_t page_count = store.config().disk_pages;
+  const std::uint64_t page_count = store.size_pages();
   const std::uint64_t first = offset / kPageBytes;
   const std::uint64_t most_pages = most_bytes / kPageBytes + 2;
   const std::uint64_t most_end = std::min(page_count, first + most_pages);

@@ -31,6 +31,10 @@ class TestAttachment : public Attachment {
     if (attach_error != 0) return fail(attach_error);
     return {};
   }
+  Result<void> grow(Device&) override {
+    if (grow_error != 0) return fail(grow_error);
+    return {};
+  }
   Result<void> detach(Device& device) override {
     ++detach_count;
     if (on_detach) on_detach(device);
@@ -45,6 +49,7 @@ class TestAttachment : public Attachment {
   int detach_count = 0;
   int attach_error = 0;
   int detach_error = 0;
+  int grow_error = 0;
   std::function<void(Device&)> on_attach;
   std::function<void(Device&)> on_detach;
 };

@@ -272,5 +272,39 @@ TEST(DeviceSet, KeepsADeviceThatIsInUse) {
   EXPECT_FALSE(device->is_initialised());
 }
 
+TEST_F(DeviceLife, GrowsUpToFourTimesItsFirstSizeAndKeepsItsPages) {
+  EXPECT_EQ(code_of(device_.grow(kMiB)), EINVAL) << "no size yet";
+  ASSERT_EQ(init(), 0);
+  ASSERT_EQ(write(page_), 0);
+  EXPECT_EQ(code_of(device_.write(kMiB, page_)), EINVAL);
+  EXPECT_EQ(code_of(device_.grow(kMiB - 1)), EINVAL) << "smaller";
+  EXPECT_EQ(code_of(device_.grow(4 * kMiB + 1)), EFBIG);
+  EXPECT_EQ(code_of(device_.grow(kMiB)), 0) << "as it is";
+  attachment_.grow_error = EIO;
+  EXPECT_EQ(code_of(device_.grow(2 * kMiB)), EIO);
+  EXPECT_EQ(device_.disksize(), kMiB);
+  EXPECT_EQ(code_of(device_.write(kMiB, page_)), EINVAL);
+  attachment_.grow_error = 0;
+  ASSERT_EQ(code_of(device_.grow(4 * kMiB)), 0);
+  EXPECT_EQ(device_.disksize(), 4 * kMiB);
+  EXPECT_EQ(code_of(device_.write(4 * kMiB - kPageBytes, page_)), 0);
+  Page out;
+  ASSERT_EQ(code_of(device_.read(0, out)), 0);
+  EXPECT_EQ(out, page_);
+  device_.check_invariants();
+  Device other(1);
+  ASSERT_EQ(code_of(other.adopt_arena(::dup(device_.arena_descriptor()))), 0);
+  EXPECT_EQ(other.disksize(), 4 * kMiB);
+  ASSERT_EQ(code_of(other.read(4 * kMiB - kPageBytes, out)), 0);
+  EXPECT_EQ(out, page_);
+  EXPECT_EQ(code_of(other.grow(5 * kMiB)), EFBIG);
+}
+
+TEST_F(DeviceLife, OfAFixedSizeDoesNotGrow) {
+  ASSERT_EQ(code_of(device_.set_fixed_size()), 0);
+  ASSERT_EQ(init(), 0);
+  EXPECT_EQ(code_of(device_.grow(2 * kMiB)), EFBIG);
+}
+
 }  // namespace
 }  // namespace uzram

@@ -272,7 +272,8 @@ TEST_F(DeviceData, ReportsTheErrorOfALargeRequest) {
 
 TEST_F(DeviceData, FailsReadsOfADamagedPageOnly) {
   ASSERT_EQ(write(0, text(64 * kPageBytes)), 0);
-  const ArenaView view(config_of("lz4", kDiskBytes / kPageBytes), device_.arena_descriptor());
+  const ArenaView view(config_of("lz4", pages_to_grow_to(kDiskBytes / kPageBytes)),
+                       device_.arena_descriptor());
   ASSERT_EQ(view.word(20).state(), SlotState::Packed);
   view.object(20)[3] ^= std::byte{1};
   std::vector<std::byte> out(64 * kPageBytes);
@@ -343,7 +344,8 @@ TEST_F(DeviceData, CountsWhatIsTrue) {
   EXPECT_EQ(stats.read_requests, 2U);
   EXPECT_EQ(stats.read_sectors, 3U * 8 + 2);
   std::uint64_t packed = 0;
-  const ArenaView view(config_of("lz4", kDiskBytes / kPageBytes), device_.arena_descriptor());
+  const ArenaView view(config_of("lz4", pages_to_grow_to(kDiskBytes / kPageBytes)),
+                       device_.arena_descriptor());
   for (std::uint64_t page = 0; page < 200; ++page) {
     if (view.word(page).state() == SlotState::Packed) packed += view.word(page).packed_bytes();
     if (view.word(page).state() == SlotState::Raw) packed += kPageBytes;

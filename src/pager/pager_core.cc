@@ -122,6 +122,7 @@ Result<void> PagerCore::start_device() {
   CodecParams params;
   params.level = config_.level;
   if (const Result<void> done = device_.set_algorithm_params(0, params); !done) return done;
+  if (const Result<void> done = device_.set_fixed_size(); !done) return done;
   // The pager keeps ages of its own.
   if (const Result<void> done = device_.set_access_tracking(false); !done)
     return tl::unexpected(done.error());

@@ -2,6 +2,7 @@
 #include "store/arena_header.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <type_traits>
 
@@ -16,7 +17,7 @@ namespace uzram {
 namespace {
 
 constexpr std::array<char, 8> kMagic = {'u', 'z', 'r', 'a', 'm', 'A', 'R', '1'};
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::uint64_t kMostPoolBytes = kClassStepBytes << kHandleBits;
 constexpr std::uint64_t kMostDiskPages = std::uint64_t{1}
                                          << 32;  // 16 TiB: the table fits into the address space.
@@ -54,11 +55,26 @@ static_assert(std::is_trivially_copyable_v<StoredHeader>);
 static_assert(sizeof(StoredHeader) == 8 + 8 + 8 + 64 + 4 * 32 + 24 + kBackingKeyBytes + 8,
               "no padding: every byte is written");
 
+// Behind the fixed part, and not part of its check, stands the disk's size: 33 bits of pages, and 31
+// bits that check them. It alone changes while the arena lives.
+constexpr std::uint64_t kSizeOffset = sizeof(StoredHeader);
+constexpr std::uint64_t kFixedBytes = kSizeOffset + sizeof(std::uint64_t);
+constexpr int kSizeBits = 33;
+static_assert(kMostDiskPages < std::uint64_t{1} << kSizeBits);
+
+std::uint64_t size_word(std::uint64_t pages) {
+  return pages | choose_page_check()(&pages, sizeof pages) << kSizeBits;
+}
+
+std::atomic_ref<std::uint64_t> size_of(const Arena& arena) {
+  return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(arena.base() + kSizeOffset));
+}
+
 std::uint64_t header_check(const Arena& arena, StoredHeader header) {
   header.check = 0;
   const std::uint64_t fixed = choose_page_check()(&header, sizeof header);
-  const std::byte* rest = arena.base() + sizeof header;
-  return fixed ^ choose_page_check()(rest, header.layout.header_bytes - sizeof header);
+  const std::byte* rest = arena.base() + kFixedBytes;
+  return fixed ^ choose_page_check()(rest, header.layout.header_bytes - kFixedBytes);
 }
 
 std::uint64_t dictionary_bytes_of(const CodecParams& params) {
@@ -76,7 +92,7 @@ Result<ArenaLayout> make_layout(const StoreConfig& config) {
   if (dictionaries > kMostDictionaryBytes) return fail(EINVAL);
   ArenaLayout layout;
   layout.header_bytes =
-      round_up(sizeof(StoredHeader) + dictionaries + config.backing.where.size(), kPageBytes);
+      round_up(kFixedBytes + dictionaries + config.backing.where.size(), kPageBytes);
   layout.table_offset = layout.header_bytes;
   layout.table_bytes = SlotRegions(config.disk_pages).cluster_end * sizeof(std::uint64_t);
   layout.records_offset = layout.table_offset + layout.table_bytes;
@@ -102,7 +118,7 @@ void write_arena_header(const Arena& arena, const ArenaLayout& layout, const Sto
   header.uses_dedup = config.uses_dedup ? 1 : 0;
   header.disk_pages = config.disk_pages;
   header.layout = layout;
-  std::uint64_t end = sizeof header;
+  std::uint64_t end = kFixedBytes;
   for (int priority = 0; priority < kAlgorithmCount; ++priority) {
     const auto index = static_cast<std::size_t>(priority);
     const CodecChoice& choice = config.codecs[index];
@@ -129,18 +145,34 @@ void write_arena_header(const Arena& arena, const ArenaLayout& layout, const Sto
   UZ_CHECK(end <= layout.header_bytes);
   header.check = header_check(arena, header);
   std::memcpy(arena.base(), &header, sizeof header);
+  write_arena_size(arena, config.size_pages == 0 ? config.disk_pages : config.size_pages);
+}
+
+std::uint64_t pages_to_grow_to(std::uint64_t size_pages) {
+  constexpr std::uint64_t kGrowth = 4;
+  if (size_pages >= kMostDiskPages) return size_pages;
+  return std::min(size_pages * kGrowth, kMostDiskPages);
+}
+
+void write_arena_size(const Arena& arena, std::uint64_t size_pages) {
+  // Relaxed: one word that says all.
+  size_of(arena).store(size_word(size_pages), std::memory_order_relaxed);
 }
 
 Result<StoreConfig> read_arena_header(const Arena& arena) {
   StoredHeader header;
-  if (arena.bytes() < sizeof header) return fail(EINVAL);
+  if (arena.bytes() < kFixedBytes) return fail(EINVAL);
   std::memcpy(&header, arena.base(), sizeof header);
   if (header.magic != kMagic || header.version != kVersion) return fail(EINVAL);
-  if (header.layout.header_bytes < sizeof header || header.layout.header_bytes > arena.bytes())
+  if (header.layout.header_bytes < kFixedBytes || header.layout.header_bytes > arena.bytes())
     return fail(EINVAL);
   if (header_check(arena, header) != header.check) return fail(EINVAL);
   StoreConfig config;
   config.disk_pages = header.disk_pages;
+  const std::uint64_t size = size_of(arena).load(std::memory_order_relaxed);
+  config.size_pages = size & ((std::uint64_t{1} << kSizeBits) - 1);
+  if (size_word(config.size_pages) != size) return fail(EINVAL);
+  if (config.size_pages == 0 || config.size_pages > config.disk_pages) return fail(EINVAL);
   config.has_page_checks = header.has_page_checks != 0;
   config.tracks_access = header.tracks_access != 0;
   config.uses_dedup = header.uses_dedup != 0;

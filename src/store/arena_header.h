@@ -40,7 +40,9 @@ struct BackingChoice {
 };
 
 struct StoreConfig {
+  // What everything is laid out for: the most that the disk may grow to.
   std::uint64_t disk_pages = 0;
+  std::uint64_t size_pages = 0;  // How large it is now; 0: all of disk_pages.
   std::array<CodecChoice, kAlgorithmCount> codecs;
   bool has_page_checks = true;
   bool tracks_access = false;  // 4 bytes a page: when it was used last.
@@ -63,6 +65,14 @@ struct ArenaLayout {
 // Where everything lies for this configuration. Errors: EINVAL for a device without pages or for
 // dictionaries of more than 64 MiB; ENOMEM for more than 16 TiB.
 [[nodiscard]] Result<ArenaLayout> make_layout(const StoreConfig& config);
+
+// What a disk of this size is laid out for, so that it can grow: four times as much. Addresses only;
+// what is not written costs no memory.
+[[nodiscard]] std::uint64_t pages_to_grow_to(std::uint64_t size_pages);
+
+// Says how large the disk is from now on, with one store: a crash leaves the one size or the other.
+// Requires: a header was written; size_pages <= disk_pages of its configuration.
+void write_arena_size(const Arena& arena, std::uint64_t size_pages);
 
 // Requires: the arena has layout.arena_bytes.
 void write_arena_header(const Arena& arena, const ArenaLayout& layout, const StoreConfig& config);

@@ -23,7 +23,8 @@ constexpr std::size_t kCodecsOffset = 88;
 constexpr std::size_t kDictionaryOffsetInCodec = 16;
 constexpr std::size_t kDictionaryBytesInCodec = 24;
 constexpr std::size_t kCheckOffset = 304;
-constexpr std::size_t kFixedBytes = 312;
+constexpr std::size_t kSizeOffset = 312;
+constexpr std::size_t kFixedBytes = 320;
 
 class ArenaHeader : public testing::Test {
  protected:
@@ -49,7 +50,7 @@ class ArenaHeader : public testing::Test {
     set<std::uint64_t>(kCheckOffset, 0);
     const PageCheckFunction check = choose_page_check();
     set<std::uint64_t>(kCheckOffset,
-                       check(arena_->base(), kFixedBytes) ^
+                       check(arena_->base(), kSizeOffset) ^
                            check(arena_->base() + kFixedBytes, layout_.header_bytes - kFixedBytes));
   }
   static StoreConfig rich_config() {
@@ -91,7 +92,7 @@ TEST_F(ArenaHeader, GivesBackWhatWasWritten) {
 TEST_F(ArenaHeader, KeepsItsPlacesInTheFile) {
   write(config_of("zstd", 0x123456));
   EXPECT_EQ(std::memcmp(arena_->base(), "uzramAR1", 8), 0);
-  EXPECT_EQ(get<std::uint32_t>(kVersionOffset), 2U);
+  EXPECT_EQ(get<std::uint32_t>(kVersionOffset), 3U);
   EXPECT_EQ(get<std::uint8_t>(kPageChecksOffset), 1U);
   EXPECT_EQ(get<std::uint64_t>(kDiskPagesOffset), 0x123456U);
   EXPECT_EQ(get<std::uint64_t>(kLayoutOffset), layout_.header_bytes);
@@ -100,6 +101,28 @@ TEST_F(ArenaHeader, KeepsItsPlacesInTheFile) {
   seal();
   EXPECT_EQ(get<std::uint64_t>(kCheckOffset), written);
   EXPECT_EQ(read_error(), 0);
+}
+
+TEST_F(ArenaHeader, SaysHowLargeTheDiskIsNow) {
+  StoreConfig config = config_of("zstd", 4000);
+  config.size_pages = 1000;
+  write(config);
+  EXPECT_EQ(read_arena_header(*arena_)->size_pages, 1000U);
+  EXPECT_EQ(get<std::uint64_t>(kSizeOffset) & 0x1ffffffff, 1000U);
+  write_arena_size(*arena_, 4000);
+  EXPECT_EQ(read_arena_header(*arena_)->size_pages, 4000U);
+  EXPECT_EQ(read_arena_header(*arena_)->disk_pages, 4000U);
+  write_arena_size(*arena_, 4001);
+  EXPECT_EQ(read_error(), EINVAL) << "it is laid out for 4000";
+  write_arena_size(*arena_, 0);
+  EXPECT_EQ(read_error(), EINVAL);
+}
+
+TEST_F(ArenaHeader, IsLaidOutForFourTimesTheSizeAtMost) {
+  EXPECT_EQ(pages_to_grow_to(1), 4U);
+  EXPECT_EQ(pages_to_grow_to(1ULL << 31), 1ULL << 32);
+  EXPECT_EQ(pages_to_grow_to(1ULL << 32), 1ULL << 32);
+  EXPECT_EQ(pages_to_grow_to((1ULL << 32) + 1), (1ULL << 32) + 1) << "which is refused then";
 }
 
 TEST_F(ArenaHeader, IsRefusedWhenAnyByteHasChanged) {
@@ -121,7 +144,7 @@ TEST_F(ArenaHeader, IsRefusedWhenItsFieldsAreWrongThoughItsCheckIsRight) {
     seal();
     return read_error() == EINVAL;
   };
-  EXPECT_TRUE(refuses(kVersionOffset, std::uint32_t{3}));
+  EXPECT_TRUE(refuses(kVersionOffset, std::uint32_t{4}));
   EXPECT_TRUE(refuses(0, 'U'));
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{0}));
   EXPECT_TRUE(refuses(kDiskPagesOffset, std::uint64_t{1} << 60));

@@ -32,7 +32,8 @@ Store::Store(StoreConfig config, std::unique_ptr<Arena> arena, const ArenaLayout
       table_(arena_->base() + layout.table_offset, regions_.cluster_end),
       cluster_objects_(*pool_),
       cluster_cache_(std::max<std::size_t>(2, parts.lanes.read.size() / 2)),
-      lanes_(std::move(parts.lanes)) {}
+      lanes_(std::move(parts.lanes)),
+      size_pages_(config_.size_pages == 0 ? config_.disk_pages : config_.size_pages) {}
 
 Result<std::unique_ptr<Store>> Store::make(const StoreConfig& config, std::unique_ptr<Arena> arena,
                                            const ArenaLayout& layout, std::size_t lane_count,

@@ -79,6 +79,14 @@ class Store {
   Store& operator=(const Store&) = delete;
 
   [[nodiscard]] const StoreConfig& config() const { return config_; }
+  // Pages of the disk as it is now; config().disk_pages is what it may grow to.
+  [[nodiscard]] std::uint64_t size_pages() const {
+    return size_pages_.load(std::memory_order_relaxed);
+  }
+  // Makes the disk larger, and ready for it where memory is reserved; or smaller again, without
+  // a look at what is stored there. Errors: EFBIG more than it may grow to; ENOMEM. Nothing has
+  // changed then.
+  Result<void> set_size(std::uint64_t pages);
   [[nodiscard]] int arena_descriptor() const { return arena_->descriptor(); }
 
   // Requires for all: the pages are inside the device; bytes are whole pages.
@@ -308,8 +316,8 @@ class Store {
     if (access_seconds_)
       (*access_seconds_)[page.value].store(boot_seconds(), std::memory_order_relaxed);
   }
-  // Makes them resident.
-  void touch_access_times();
+  // Makes what is kept for these pages resident: words and access times.
+  Result<void> make_resident(std::uint64_t begin, std::uint64_t end);
   // Where pages are, there are their access times.
   [[nodiscard]] std::uint64_t access_bytes() const {
     return access_seconds_ ? table_.touched_bytes() / 2 : 0;
@@ -363,6 +371,8 @@ class Store {
   ClusterCache cluster_cache_;
   Lanes lanes_;
   StoreCounters counters_;
+  // Relaxed: whoever has been told of a larger size comes later by other ways.
+  std::atomic<std::uint64_t> size_pages_;
   std::atomic<std::uint64_t> raw_pages_since_{0};  // Relaxed: counts.
   std::atomic<std::uint64_t> pages_compacted_{0};
   std::atomic<std::uint64_t> pages_brought_back_{0};

@@ -67,24 +67,39 @@ std::uint64_t Store::compact(std::uint64_t keep_pages) {
   return given;
 }
 
-void Store::touch_access_times() {
-  if (!access_seconds_) return;
+Result<void> Store::make_resident(std::uint64_t begin, std::uint64_t end) {
+  const std::uint64_t first = begin * sizeof(std::uint64_t) / kPageBytes * kPageBytes;
+  const std::uint64_t last = round_up(end * sizeof(std::uint64_t), kPageBytes);
+  if (const Result<void> table = arena_->populate(layout_.table_offset + first, last - first);
+      !table) {
+    return table;
+  }
+  for (std::uint64_t page = begin; page < end; page += kSlotsPerTablePage) table_.touch({page});
+  if (end > begin) table_.touch({end - 1});
+  if (!access_seconds_) return {};
   constexpr std::uint64_t kTimesPerPage = kPageBytes / sizeof(std::uint32_t);
   // A write that changes nothing, whoever else writes there.
-  for (std::uint64_t page = 0; page < config_.disk_pages; page += kTimesPerPage)
+  for (std::uint64_t page = begin; page < end; page += kTimesPerPage)
     (*access_seconds_)[page].fetch_or(0, std::memory_order_relaxed);
+  if (end > begin) (*access_seconds_)[end - 1].fetch_or(0, std::memory_order_relaxed);
+  return {};
+}
+
+Result<void> Store::set_size(std::uint64_t pages) {
+  if (pages > config_.disk_pages) return fail(EFBIG);
+  const std::uint64_t former = size_pages();
+  if (pages > former && pool_->reserved_pages() != 0) {
+    if (const Result<void> ready = make_resident(former, pages); !ready) return ready;
+  }
+  write_arena_size(*arena_, pages);
+  size_pages_.store(pages, std::memory_order_relaxed);
+  return {};
 }
 
 Result<void> Store::reserve(std::uint64_t pool_pages) {
   if (pool_pages == 0) return pool_->reserve(0);
   // The words of the device's pages; the other regions are written in the background.
-  const std::uint64_t table_bytes =
-      round_up(config_.disk_pages * sizeof(std::uint64_t), kPageBytes);
-  if (const Result<void> table = arena_->populate(layout_.table_offset, table_bytes); !table)
-    return table;
-  for (std::uint64_t page = 0; page < config_.disk_pages; page += kSlotsPerTablePage)
-    table_.touch({page});
-  touch_access_times();
+  if (const Result<void> ready = make_resident(0, size_pages()); !ready) return ready;
   // Every class may hold a span whose last pages no other class can use: half a span for each, when
   // all are in use.
   const std::uint64_t stranded = std::min(pool_pages / 8, kClassCount * kSpanPages / 2);

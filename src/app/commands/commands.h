@@ -32,6 +32,7 @@ void add_set(CLI::App& program, CommandLine& line);
 void add_remove(CLI::App& program, CommandLine& line);
 void add_reset(CLI::App& program, CommandLine& line);
 void add_compact(CLI::App& program, CommandLine& line);
+void add_grow(CLI::App& program, CommandLine& line);
 void add_swap(CLI::App& program, CommandLine& line);
 void add_stat(CLI::App& program, CommandLine& line);
 void add_map(CLI::App& program, CommandLine& line);

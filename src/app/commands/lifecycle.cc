@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// remove, reset and compact: commands whose only word is a device.
+// remove, reset and compact, whose only word is a device; grow, which has a size as well.
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "app/commands/commands.h"
+#include "app/say.h"
+#include "control/size_text.h"
 
 namespace uzram {
 
@@ -33,6 +35,33 @@ void add_remove(CLI::App& program, CommandLine& line) {
 
 void add_reset(CLI::App& program, CommandLine& line) {
   add_device_command(program, line, "reset", "drop a device's pages and settings, but keep it");
+}
+
+void add_grow(CLI::App& program, CommandLine& line) {
+  CLI::App* command = program.add_subcommand("grow", "make a disk larger while it is in use");
+  struct Words {
+    std::string device;
+    std::string size;
+  };
+  const auto words = std::make_shared<Words>();
+  command->add_option("device", words->device, "zram0, or the path of its disk")->required();
+  command->add_option("size", words->size, "the new size: bytes, 512M, 1G, 4GiB")->required();
+  add_socket_option(*command, line);
+  command->footer("Example: uzram grow zram0 2G");
+  command->callback([&line, words] {
+    line.run = [&line, words] {
+      const InputResult<std::uint64_t> size = read_size("grow: ", words->size);
+      if (!size) return say_usage(size.error().text);
+      int exit_code = 0;
+      const auto done = ask_daemon(line,
+                                   {{"op", "set"},
+                                    {"device", words->device},
+                                    {"attribute", "disksize_grow"},
+                                    {"value", std::to_string(*size)}},
+                                   exit_code);
+      return done ? 0 : exit_code;
+    };
+  });
 }
 
 void add_compact(CLI::App& program, CommandLine& line) {

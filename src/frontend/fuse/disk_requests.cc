@@ -19,7 +19,7 @@ namespace {
 
 using Reply = DiskRequests::Reply;
 
-// What the kernel may remember: the disk never changes its size while it is mounted.
+// What the kernel may remember: when the disk grows, it is made to ask (FuseAttachment::grow).
 constexpr std::uint64_t kAttributesValidSeconds = 3600;
 
 constexpr std::uint64_t kWantedFlags = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ASYNC_DIO |

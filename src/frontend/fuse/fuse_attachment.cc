@@ -203,6 +203,19 @@ Result<void> FuseAttachment::detach(Device& device) {
   return {};
 }
 
+Result<void> FuseAttachment::grow(Device& device) {
+  const std::shared_ptr<Disk> disk = find(device);
+  if (disk == nullptr) return fail(ENODEV);
+  const FileDescriptor file(::open(disk->file_path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) return fail_errno();
+  // The kernel remembers the size until it is made to ask.
+  struct statx status {};
+  if (::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &status) != 0)
+    return fail_errno();
+  if (status.stx_size != device.disksize()) return fail(EIO);
+  return disk->loop ? disk->loop->refresh_size() : Result<void>();
+}
+
 void FuseAttachment::abandon(Device& device) {
   const std::shared_ptr<Disk> disk = take(device.id());
   if (disk == nullptr) return;

@@ -53,6 +53,7 @@ class FuseAttachment : public Attachment {
 
   Result<void> attach(Device& device) override;
   Result<void> detach(Device& device) override;
+  Result<void> grow(Device& device) override;
   // "/dev/loop0", or the file's path where there is no loop device; empty when not attached.
   [[nodiscard]] std::string block_path(const Device& device) const override;
 

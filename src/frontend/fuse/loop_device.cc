@@ -164,6 +164,15 @@ Result<void> LoopDevice::detach() {
   return {};
 }
 
+Result<void> LoopDevice::refresh_size() const {
+  const FileDescriptor node(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+  loop_info64 info{};
+  if (!node.is_open() || ::ioctl(node.get(), LOOP_GET_STATUS64, &info) != 0) return fail_errno();
+  if (info.lo_device != file_device_) return fail(ENXIO);
+  if (::ioctl(node.get(), LOOP_SET_CAPACITY, 0) != 0) return fail_errno();
+  return {};
+}
+
 void LoopDevice::detach_by_force() {
   if (!is_attached_) return;
   is_attached_ = false;

@@ -32,6 +32,8 @@ class LoopDevice {
   LoopDevice& operator=(const LoopDevice&) = delete;
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  // Takes the size that the file has by now. Errors: ENXIO the device is not bound to our file.
+  Result<void> refresh_size() const;
   // Waits a little for those who only have a look (udev, blkid).
   Result<void> detach();
   // Detaches at once, or, while somebody has it open, when the last one closes it.
