@@ -55,8 +55,8 @@ static_assert(std::is_trivially_copyable_v<StoredHeader>);
 static_assert(sizeof(StoredHeader) == 8 + 8 + 8 + 64 + 4 * 32 + 24 + kBackingKeyBytes + 8,
               "no padding: every byte is written");
 
-// Behind the fixed part, and not part of its check, stands the disk's size: 33 bits of pages, and 31
-// bits that check them. It alone changes while the arena lives.
+// Behind the fixed part, and not part of its check, stands the disk's size: 33 bits of pages, and
+// 31 bits that check them. It alone changes while the arena lives.
 constexpr std::uint64_t kSizeOffset = sizeof(StoredHeader);
 constexpr std::uint64_t kFixedBytes = kSizeOffset + sizeof(std::uint64_t);
 constexpr int kSizeBits = 33;

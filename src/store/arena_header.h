@@ -66,8 +66,8 @@ struct ArenaLayout {
 // dictionaries of more than 64 MiB; ENOMEM for more than 16 TiB.
 [[nodiscard]] Result<ArenaLayout> make_layout(const StoreConfig& config);
 
-// What a disk of this size is laid out for, so that it can grow: four times as much. Addresses only;
-// what is not written costs no memory.
+// What a disk of this size is laid out for, so that it can grow: four times as much. These are
+// addresses only; what is not written costs no memory.
 [[nodiscard]] std::uint64_t pages_to_grow_to(std::uint64_t size_pages);
 
 // Says how large the disk is from now on, with one store: a crash leaves the one size or the other.

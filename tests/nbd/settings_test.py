@@ -57,6 +57,14 @@ class SettingsTest(NbdCase):
             self.assertNotEqual(0, done.returncode, word)
             self.assertIn(said, done.stderr)
 
+    def test_the_size_stays_as_clients_were_told(self):
+        self.serve("size=1M", f"control={self.control}")
+        done = subprocess.run([find_program("uzram"), "grow", "zram0", "2M", "--socket",
+                               self.control], capture_output=True, text=True, check=False)
+        self.assertEqual(1, done.returncode)
+        self.assertIn("NBD", done.stderr)
+        self.assertEqual("1048576\n", self.ask("get", "zram0", "disksize"))
+
     def test_two_servers_do_not_share_a_store(self):
         self.serve("size=1M", f"backing_dev={self.store}")
         done = run_plugin("size=1M", f"backing_dev={self.store}", "-U", "-", "--run", "true")
