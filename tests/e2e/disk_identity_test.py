@@ -124,7 +124,10 @@ class LeftoverTest(unittest.TestCase):
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(30)
+                try:
+                    process.wait(30)
+                finally:
+                    process.kill()
 
     def serve(self, state, socket, is_apart):
         """A daemon whose state folder lies on a file system that only it sees."""
