@@ -26,7 +26,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kReleasePause{10};
-
 // A file that was closed may still count as open for a moment: the kernel tells us later.
 bool close_to_others(FuseDisk& file, long own_opens, milliseconds patience) {
   const auto deadline = steady_clock::now() + patience;
@@ -45,6 +44,12 @@ Result<FileDescriptor> open_served(const DiskView& view, std::uint64_t bytes) {
   if (::fstat(descriptor->get(), &status) != 0) return fail_errno();
   if (static_cast<std::uint64_t>(status.st_size) != bytes) return fail(EIO);
   return descriptor;
+}
+
+// Nobody will ever serve the file again. Want of a resource is not that.
+bool is_file_gone(const Error& error) {
+  return error.code == ENODEV || error.code == ENOENT || error.code == ENOTCONN ||
+         error.code == ECONNABORTED || error.code == EIO;
 }
 
 bool is_no_loop_here(const Error& error) {
@@ -235,18 +240,20 @@ Result<void> FuseAttachment::attach_again(Device& device) {
   const Change change(*this, id);
   settle_unknown_loss(device);
   if (view) {
-    const std::shared_ptr<Disk> disk = find_disk(id);
+    const auto disk = find_disk(id);
     if (disk != nullptr) disk->loop.reset();  // It is gone, or it would be there.
     const auto file = open_served(*view, device.disksize());
     if (disk != nullptr && file) {
-      const Result<void> done = attach_loop(id, *disk, file->get(), *view);
-      if (!done) disk->loop.reset();
-      if (!done) return done;
+      if (Result<void> done = attach_loop(id, *disk, file->get(), *view); !done) {
+        disk->loop.reset();
+        return done;
+      }
       view->is_loss_known = false;
       MutexLock lock(mutex_);
       views_[id] = *view;
       return {};
     }
+    if (disk != nullptr && !is_file_gone(file.error())) return tl::unexpected(file.error());
     take_apart(id);  // The file is gone as well.
   }
   Result<void> done = attach_parts(device);
@@ -273,9 +280,8 @@ Result<void> FuseAttachment::detach(Device& device) {
     return fail(EBUSY);
   }
   if (has_loop) {
-    const auto detached =
-        disk->loop->detach(options_.lookers_patience, [this, id] { links_->remove(id); });
-    if (!detached) {
+    const auto unlink = [this, id] { links_->remove(id); };
+    if (const auto detached = disk->loop->detach(options_.lookers_patience, unlink); !detached) {
       disk->file->requests().reopen();
       return detached;
     }
@@ -388,8 +394,7 @@ bool FuseAttachment::uses_uring(const Device& device) const {
 
 std::vector<std::string> FuseAttachment::users(const Device& device) const {
   const std::optional<DiskView> view = find_view(device);
-  if (!view) return {};
-  return find_block_users(view->numbers());
+  return view ? find_block_users(view->numbers()) : std::vector<std::string>();
 }
 
 }  // namespace uzram

@@ -324,6 +324,19 @@ TEST_P(FuseAttachmentTest, AttachingAgainThatFailsKeepsThePages) {
   EXPECT_EQ(read_at(open_direct(device->block_path()), 0, kMebibyte), data);
 }
 
+TEST(PossibleProcessorsTest, AreNotGuessedWithoutADescriptor) {
+  rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  rlimit none = usual;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Result<unsigned> count = possible_processor_count();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  ASSERT_FALSE(count);
+  EXPECT_EQ(count.error().code, EMFILE);
+  EXPECT_GE(possible_processor_count().value(), 1U);
+}
+
 TEST_P(FuseAttachmentTest, DetachedDiskComesBackWithItsPages) {
   SKIP_WITHOUT_LOOP();
   start_with_loop();

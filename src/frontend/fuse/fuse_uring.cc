@@ -25,10 +25,14 @@ constexpr const char* kParameter = "/sys/module/fuse/parameters/enable_uring";
 
 }  // namespace
 
-unsigned possible_processor_count() {
-  std::ifstream file("/sys/devices/system/cpu/possible");
-  std::string ranges;
-  file >> ranges;
+// A wrong number would be fatal: the kernel holds every request back until each ring is there.
+Result<unsigned> possible_processor_count() {
+  const FileDescriptor file(::open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) return fail_errno();
+  std::array<char, 256> text;
+  const ssize_t bytes = ::read(file.get(), text.data(), text.size());
+  if (bytes < 0) return fail_errno();
+  const std::string ranges(text.data(), static_cast<std::size_t>(bytes));
   const std::size_t last = ranges.find_last_of(",-");
   const std::string number = last == std::string::npos ? ranges : ranges.substr(last + 1);
   const unsigned long highest = std::strtoul(number.c_str(), nullptr, 10);
@@ -211,10 +215,11 @@ FuseUring::~FuseUring() {
 }
 
 Result<std::unique_ptr<FuseUring>> FuseUring::make(int descriptor, DiskRequests& requests) {
-  const unsigned ring_count = possible_processor_count();
-  const unsigned entry_count = std::clamp(kMostEntries / ring_count, 1U, kMostEntriesOfRing);
+  const Result<unsigned> ring_count = possible_processor_count();
+  if (!ring_count) return tl::unexpected(ring_count.error());
+  const unsigned entry_count = std::clamp(kMostEntries / *ring_count, 1U, kMostEntriesOfRing);
   std::unique_ptr<FuseUring> uring(new FuseUring());
-  for (unsigned i = 0; i < ring_count; ++i) {
+  for (unsigned i = 0; i < *ring_count; ++i) {
     auto queue = Queue::make(descriptor, requests, static_cast<std::uint16_t>(i), entry_count);
     if (!queue) return tl::unexpected(queue.error());
     uring->queues_.push_back(std::move(*queue));

@@ -41,7 +41,7 @@ class FuseUring {
 };
 
 // How many processors the kernel may ever have ("0-3" in /sys/devices/system/cpu/possible).
-[[nodiscard]] unsigned possible_processor_count();
+[[nodiscard]] Result<unsigned> possible_processor_count();
 
 // The kernel's parameter fuse.enable_uring. False also where there is none.
 [[nodiscard]] bool is_fuse_uring_enabled();

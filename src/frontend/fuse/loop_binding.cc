@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <array>
 #include <chrono>
-#include <fstream>
+#include <cstdlib>
 #include <thread>
 
 namespace uzram {
@@ -56,10 +57,14 @@ Result<FileDescriptor> LoopBinding::open(int flags) const {
 bool LoopBinding::is_current() const {
   // There only while it is bound to something.
   if (::access((sysfs() + "/loop").c_str(), F_OK) != 0 && errno == ENOENT) return false;
-  std::ifstream attribute(sysfs() + "/diskseq");
-  std::uint64_t sequence = 0;
-  if (disk_sequence == 0 || !(attribute >> sequence)) return open(O_RDONLY).has_value();
-  return sequence == disk_sequence;
+  const FileDescriptor attribute(::open((sysfs() + "/diskseq").c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 32> text{};
+  const bool is_read = disk_sequence != 0 && attribute.is_open() &&
+                       ::read(attribute.get(), text.data(), text.size() - 1) > 0;
+  if (is_read) return std::strtoull(text.data(), nullptr, 10) == disk_sequence;
+  // Not to be able to look (no descriptor to be had) is no proof that it is gone.
+  const Result<FileDescriptor> node = open(O_RDONLY);
+  return node || node.error().code != ENODEV;
 }
 
 Result<bool> ensure_loop_node(int index) {

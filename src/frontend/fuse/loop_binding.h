@@ -35,7 +35,8 @@ struct LoopBinding {
   [[nodiscard]] std::string path() const;   // "/dev/loop5"
   [[nodiscard]] std::string sysfs() const;  // "/sys/block/loop5"
   [[nodiscard]] Result<FileDescriptor> open(int flags) const;
-  // Whether it still holds, without opening the device where the kernel allows that.
+  // Whether it still holds, without opening the device where the kernel allows that. True also
+  // when that cannot be found out: every use makes sure for itself.
   [[nodiscard]] bool is_current() const;
   friend bool operator==(const LoopBinding&, const LoopBinding&) = default;
 };

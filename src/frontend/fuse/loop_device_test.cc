@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 
@@ -157,6 +158,21 @@ TEST_F(LoopDeviceTest, StrangersUseOfTheNumberIsLeftAlone) {
   loop_->detach_by_force();
   EXPECT_TRUE(is_attached());  // The stranger.
   EXPECT_EQ(std::system(("losetup -d " + path()).c_str()), 0);
+}
+
+TEST_F(LoopDeviceTest, WantOfDescriptorsIsNoProofThatItIsGone) {
+  rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  rlimit none = usual;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool is_current = loop_->binding().is_current();
+  const Result<void> detached = loop_->detach(std::chrono::milliseconds(0));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  EXPECT_TRUE(is_current);
+  ASSERT_FALSE(detached);
+  EXPECT_EQ(detached.error().code, EMFILE);
+  EXPECT_TRUE(is_attached());
 }
 
 TEST_F(LoopDeviceTest, DeviceIsWaitedForWhileSomebodyLooksAtIt) {
